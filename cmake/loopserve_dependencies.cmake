@@ -1,0 +1,20 @@
+# What the headers include, found the same way by the build and by the installed package.
+find_package(Eigen3 3.4 REQUIRED NO_MODULE)
+find_package(nlohmann_json 3.10 REQUIRED)
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(loopserve_pcre2 REQUIRED IMPORTED_TARGET libpcre2-8)
+pkg_check_modules(loopserve_utf8proc REQUIRED IMPORTED_TARGET libutf8proc)
+if(LOOPSERVE_WITH_ONEDNN)
+  find_package(dnnl 2.6 QUIET)
+endif()
+
+function(loopserve_link_dependencies target)
+  target_link_libraries(${target} INTERFACE Eigen3::Eigen nlohmann_json::nlohmann_json OpenMP::OpenMP_CXX Threads::Threads
+                                            PkgConfig::loopserve_pcre2 PkgConfig::loopserve_utf8proc)
+  if(LOOPSERVE_WITH_ONEDNN AND TARGET DNNL::dnnl)
+    target_link_libraries(${target} INTERFACE DNNL::dnnl)
+    target_compile_definitions(${target} INTERFACE LOOPSERVE_HAS_ONEDNN=1)
+  endif()
+endfunction()

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <concepts>
+
+#include <loopserve/core/component.hpp>
+#include <loopserve/core/kv_view.hpp>
+#include <loopserve/core/tensor_view.hpp>
+#include <loopserve/kv/kept_rows.hpp>
+#include <loopserve/kv/kv_budget.hpp>
+
+namespace loopserve {
+
+/// Chooses, while an answer is generated, which tokens of the context (everything before the answer) each KV head of each layer attends to. The generated
+/// tokens themselves are always attended and are none of its business. One object serves all layers of one conversation; it sizes its
+/// per-layer state when it first hears of a layer.
+///
+/// Order of calls, for each layer l:
+///   begin_turn(l, tail_queries, kv)     once after prefill; tail_queries (rows, heads, head_dim): the last input rows (up to 64) after RoPE; kv: the context
+///   then for every generated token:
+///     observe(l, q)                     q (heads, head_dim) of this token, after RoPE
+///     if (due(l)) choose(l, kv, keep)   may be due at the first token already; until the first choice everything is attended
+///     recall(l, q, kv, keep)            only where the policy has it: `keep` becomes the set for this very token
+/// `kv` is always the context, never the generated tokens. A choice never exceeds budget().at(context), and is all() where that reaches the context.
+/// truncate(n): tokens from n on are gone from the cache (rewind, divergent history), state built from them must go too.
+/// fork(): an independent copy. Meaning: loopserve/testing/policy_laws.hpp.
+template <class P>
+concept kv_policy = component<P> && requires(P p, P const& const_p, int layer, tensor_view<float const, 3> tail, tensor_view<float const, 2> q, kv_view<float> kv,
+                                             kept_rows<typename P::backend_type>& keep, int tokens) {
+  p.begin_turn(layer, tail, kv);
+  p.observe(layer, q);
+  { p.due(layer) } -> std::same_as<bool>;
+  p.choose(layer, kv, keep);
+  { const_p.budget() } -> std::same_as<kv_budget>;
+  p.truncate(tokens);
+  { const_p.fork() } -> std::same_as<P>;
+};
+
+/// A policy that also looks, at every token, for what the current query asks for (METHOD: recall).
+template <class P>
+concept recalling_policy = kv_policy<P> && requires(P p, int layer, tensor_view<float const, 2> q, kv_view<float> kv,
+                                                    kept_rows<typename P::backend_type>& keep) { p.recall(layer, q, kv, keep); };
+
+}  // namespace loopserve
