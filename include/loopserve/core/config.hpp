@@ -16,3 +16,22 @@
 #else
 #define LOOPSERVE_USE_OPENMP 0
 #endif
+
+#if defined(__x86_64__) && !defined(__CUDACC__)
+#define LOOPSERVE_X86_64 1
+#else
+#define LOOPSERVE_X86_64 0
+#endif
+
+// Between BEGIN and END every function, template and lambda may use the named instruction set, whatever the compiler was told on its command line.
+#if LOOPSERVE_X86_64 && defined(__clang__)
+#define LOOPSERVE_AVX2_BEGIN _Pragma("clang attribute push(__attribute__((target(\"avx2,fma,f16c\"))), apply_to = function)")
+#define LOOPSERVE_AVX512_BEGIN \
+  _Pragma("clang attribute push(__attribute__((target(\"avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c\"))), apply_to = function)")
+#define LOOPSERVE_TARGET_END _Pragma("clang attribute pop")
+#elif LOOPSERVE_X86_64
+#define LOOPSERVE_AVX2_BEGIN _Pragma("GCC push_options") _Pragma("GCC target(\"avx2,fma,f16c\")")
+#define LOOPSERVE_AVX512_BEGIN \
+  _Pragma("GCC push_options") _Pragma("GCC target(\"avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,prefer-vector-width=512\")")
+#define LOOPSERVE_TARGET_END _Pragma("GCC pop_options")
+#endif

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <bit>
+#include <cstring>
+#include <limits>
+
+#include <loopserve/core/config.hpp>
+#include <loopserve/core/element.hpp>
+#include <loopserve/core/ids.hpp>
+#include <loopserve/ops/cpu/isa.hpp>
+
+#if LOOPSERVE_X86_64
+#include <immintrin.h>
+#endif
+
+/// The vector layer of the cpu backend: one set of names (`vec`, `load`, `fma`, `sum`, ...; kernels/simd.inc) in each of the namespaces `baseline`, `avx2`
+/// and `avx512`. Kernels are written once over these names, in a file that each_isa.hpp reads three times; how, stands there.
+///
+/// What differs between instruction sets stands here: the width, the fused multiply-add, and the f16 conversions.
+
+namespace loopserve::baseline {
+
+inline constexpr int width = 4;
+using floats = float __attribute__((vector_size(16)));
+
+[[gnu::always_inline]] inline floats fma_native(floats a, floats b, floats c) { return a * b + c; }
+[[gnu::always_inline]] inline floats from_f16_native(f16 const* p) { return floats{p[0], p[1], p[2], p[3]}; }
+[[gnu::always_inline]] inline void to_f16_native(f16* p, floats a) {
+  for (int i = 0; i < width; ++i) { p[i] = f16(a[i]); }
+}
+
+}  // namespace loopserve::baseline
+
+#if LOOPSERVE_X86_64
+
+LOOPSERVE_AVX2_BEGIN
+namespace loopserve::avx2 {
+
+inline constexpr int width = 8;
+using floats = float __attribute__((vector_size(32)));
+
+[[gnu::always_inline]] inline floats fma_native(floats a, floats b, floats c) { return _mm256_fmadd_ps(a, b, c); }
+[[gnu::always_inline]] inline floats from_f16_native(f16 const* p) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<__m128i const*>(p)));
+}
+[[gnu::always_inline]] inline void to_f16_native(f16* p, floats a) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
+}
+
+}  // namespace loopserve::avx2
+LOOPSERVE_TARGET_END
+
+LOOPSERVE_AVX512_BEGIN
+namespace loopserve::avx512 {
+
+inline constexpr int width = 16;
+using floats = float __attribute__((vector_size(64)));
+
+[[gnu::always_inline]] inline floats fma_native(floats a, floats b, floats c) { return _mm512_fmadd_ps(a, b, c); }
+// The masked forms with all lanes set are the plain instructions; gcc 12 warns of the plain forms' undefined source.
+[[gnu::always_inline]] inline floats from_f16_native(f16 const* p) {
+  return _mm512_maskz_cvtph_ps(static_cast<__mmask16>(-1), _mm256_loadu_si256(reinterpret_cast<__m256i const*>(p)));
+}
+[[gnu::always_inline]] inline void to_f16_native(f16* p, floats a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_maskz_cvtps_ph(static_cast<__mmask16>(-1), a, _MM_FROUND_TO_NEAREST_INT));
+}
+
+}  // namespace loopserve::avx512
+LOOPSERVE_TARGET_END
+
+#endif
+
+#define LOOPSERVE_KERNELS <loopserve/ops/cpu/kernels/simd.inc>
+#include <loopserve/ops/cpu/each_isa.hpp>
+#define LOOPSERVE_KERNELS <loopserve/ops/cpu/kernels/rows.inc>
+#include <loopserve/ops/cpu/each_isa.hpp>
