@@ -1,0 +1,24 @@
+# Installs headers, the CMake package and the pkg-config file. Nothing in them depends on the processor.
+include(CMakePackageConfigHelpers)
+include(GNUInstallDirs)
+
+install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/loopserve" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" FILES_MATCHING PATTERN "*.hpp" PATTERN "*.cuh" PATTERN "*.inc")
+
+set(package_folder "${CMAKE_INSTALL_DATADIR}/cmake/loopserve")
+configure_package_config_file("${PROJECT_SOURCE_DIR}/cmake/loopserveConfig.cmake.in" "${PROJECT_BINARY_DIR}/package/loopserveConfig.cmake"
+                              INSTALL_DESTINATION "${package_folder}" PATH_VARS CMAKE_INSTALL_INCLUDEDIR NO_CHECK_REQUIRED_COMPONENTS_MACRO)
+write_basic_package_version_file("${PROJECT_BINARY_DIR}/package/loopserveConfigVersion.cmake" COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
+install(FILES "${PROJECT_BINARY_DIR}/package/loopserveConfig.cmake" "${PROJECT_BINARY_DIR}/package/loopserveConfigVersion.cmake"
+              "${PROJECT_SOURCE_DIR}/cmake/loopserve_dependencies.cmake" DESTINATION "${package_folder}")
+
+# oneDNN's define and library go into the .pc file where this build has found it: pkg-config cannot look for optional things.
+set(pc_prefix "\${pcfiledir}/../..")
+set(pc_cflags "")
+set(pc_libs "")
+get_target_property(definitions loopserve INTERFACE_COMPILE_DEFINITIONS)
+if("LOOPSERVE_HAS_ONEDNN=1" IN_LIST definitions)
+  set(pc_cflags " -DLOOPSERVE_HAS_ONEDNN=1")
+  set(pc_libs " -ldnnl")
+endif()
+configure_file("${PROJECT_SOURCE_DIR}/cmake/loopserve.pc.in" "${PROJECT_BINARY_DIR}/package/loopserve.pc" @ONLY)
+install(FILES "${PROJECT_BINARY_DIR}/package/loopserve.pc" DESTINATION "${CMAKE_INSTALL_DATADIR}/pkgconfig")

@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Keeps the shape of the source tree true; prints one violation a line and exits 1 where there are any.
+
+    check_tree.py ROOT            check
+    check_tree.py --write ROOT    first write include/loopserve/loopserve.hpp, the header that includes all public ones
+
+Floors, lowest first: core, ops, kv and prefill (which do not know each other), attention, model, serve. A header includes only headers of lower floors and of
+its own. ops/cpu counts as ops, but the one header that gathers the cpu backend may include every folder named cpu. testing/ stands on top of all
+and is included by nothing below. x.cuh has a twin x.hpp; a .hpp includes no .cuh, and x_kernel.hpp is device code for .cuh files only.
+"""
+import os
+import re
+import sys
+
+FLOORS = {"core": 0, "ops": 1, "kv": 2, "prefill": 2, "attention": 3, "model": 4, "serve": 5, "testing": 6}
+APART = {("kv", "prefill"), ("prefill", "kv")}
+UMBRELLA = "loopserve.hpp"
+CPU_GATHERER = "ops/cpu/cpu_ops.hpp"
+CONFIG = "core/config.hpp"
+# Reads the kernels that a macro names once for each instruction set: a parameter of the include, and no guard.
+READ_AGAIN = "ops/cpu/each_isa.hpp"
+READ_AGAIN_PARAMETER = "LOOPSERVE_KERNELS"
+MAX_LINES = 400
+SPDX = "// SPDX-License-Identifier: Apache-2.0"
+CPU_ONLY = re.compile(r"(Eigen|unsupported/Eigen|oneapi|dnnl|immintrin|arm_neon)")
+INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
+# Joined from halves, so that this file does not report itself.
+MARKS = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|XX" r"X|HA" r"CK)\b|(?i:\bst" r"ub\b|\bplace" r"holder\b|\bnot imple" r"mented\b)")
+MARKED_FOLDERS = ["include", "examples", "tests", "bench", "cmake", "scripts", "packaging"]
+SOURCE = (".hpp", ".cuh", ".inc", ".cpp", ".cu", ".cmake", ".py", ".txt", ".in", ".sh")
+
+
+def read(path):
+    with open(path, encoding="utf-8") as f:
+        return f.read()
+
+
+def walk(root, folder, endings):
+    for where, folders, files in os.walk(os.path.join(root, folder)):
+        folders[:] = sorted(f for f in folders if f not in ("corpus", "data", "build", "__pycache__"))
+        for name in sorted(files):
+            if name.endswith(endings) or (folder == "scripts" and "." not in name):
+                yield os.path.relpath(os.path.join(where, name), root).replace(os.sep, "/")
+
+
+def floor_of(header):
+    """The folder that names a header's floor; version.hpp and the umbrellas have none."""
+    top = header.split("/")[0]
+    return top if "/" in header else None
+
+
+class Tree:
+    def __init__(self, root):
+        self.root = root
+        self.base = os.path.join(root, "include", "loopserve")
+        self.headers = [os.path.relpath(os.path.join(root, f), self.base).replace(os.sep, "/")
+                        for f in walk(root, "include/loopserve", (".hpp", ".cuh"))]
+        self.text = {h: read(os.path.join(self.base, h)) for h in self.headers}
+        self.includes = {h: [(kind, what) for kind, what in INCLUDE.findall(self.text[h])] for h in self.headers}
+        self.violations = []
+
+    def say(self, where, what):
+        self.violations.append(f"{where}: {what}")
+
+    def own(self, header):
+        """Included headers of this library, relative to its folder."""
+        return [what[len("loopserve/"):] for kind, what in self.includes[header] if kind == "<" and what.startswith("loopserve/")]
+
+    def reachable(self, header):
+        seen, left = set(), [header]
+        while left:
+            for target in self.own(left.pop()):
+                if target in self.text and target not in seen:
+                    seen.add(target)
+                    left.append(target)
+        return seen
+
+    def public(self):
+        """What the umbrella includes: everything for the host but the law suites, device kernels, and the cpu backend's parts one by one."""
+        def wanted(h):
+            return (h.endswith(".hpp") and h != UMBRELLA and not h.startswith("testing/") and not h.endswith("_kernel.hpp")
+                    and (not h.startswith("ops/cpu/") or h == CPU_GATHERER))
+        order = lambda h: (FLOORS.get(floor_of(h), -1), h.startswith("ops/cpu/"), h)
+        return sorted(filter(wanted, self.headers), key=order)
+
+    def umbrella(self):
+        lines = [SPDX, "#pragma once", "", "/// Everything for the host. Written by tests/tree/check_tree.py --write.", ""]
+        return "\n".join(lines + [f"#include <loopserve/{h}>" for h in self.public()]) + "\n"
+
+    def check_header(self, header):
+        text = self.text[header]
+        floor = floor_of(header)
+        where = f"include/loopserve/{header}"
+        lines = text.split("\n")
+        if lines[0] != SPDX:
+            self.say(where, f"the first line is not '{SPDX}'")
+        if "#pragma once" not in lines and header != READ_AGAIN:
+            self.say(where, "no #pragma once")
+        if text.count("\n") >= MAX_LINES:
+            self.say(where, f"{text.count(chr(10))} lines; a header has fewer than {MAX_LINES}")
+        if floor is not None and floor not in FLOORS:
+            self.say(where, f"the folder {floor} is no floor")
+        if header != CONFIG:
+            if "__CUDACC__" in text:
+                self.say(where, "__CUDACC__ outside core/config.hpp")
+            for name in re.findall(r"^\s*#\s*(?:define|undef)\s+(\w+)", text, re.M):
+                if name == READ_AGAIN_PARAMETER and "/cpu/" in header:
+                    continue
+                self.say(where, f"defines the macro {name}; macros are defined in core/config.hpp only")
+        if header.endswith(".cuh") and header[:-4] + ".hpp" not in self.text:
+            self.say(where, "no .hpp twin")
+        for kind, what in self.includes[header]:
+            if kind == '"':
+                self.say(where, f'includes "{what}" in quotes; the library includes itself as <loopserve/...>')
+            if CPU_ONLY.match(what) and "/cpu/" not in header:
+                self.say(where, f"includes <{what}> outside a cpu/ folder")
+        if header not in (UMBRELLA, "loopserve.cuh"):
+            self.check_floors(header, floor, where)
+
+    def check_floors(self, header, floor, where):
+        for target in self.own(header):
+            if target not in self.text:
+                self.say(where, f"includes <loopserve/{target}>, which does not exist")
+                continue
+            other = floor_of(target)
+            if target.endswith(".cuh") and not header.endswith(".cuh"):
+                self.say(where, f"a .hpp includes {target}")
+            if target.endswith("_kernel.hpp") and not header.endswith((".cuh", "_kernel.hpp")):
+                self.say(where, f"includes {target}, which is device code")
+            if target in (UMBRELLA, "loopserve.cuh"):
+                self.say(where, f"includes the umbrella {target}")
+            elif header == CPU_GATHERER and "/cpu/" in target:
+                continue
+            elif other is None or floor not in FLOORS or other not in FLOORS:
+                continue
+            elif (floor, other) in APART:
+                self.say(where, f"{floor} includes {target}; kv and prefill do not know each other")
+            elif FLOORS[other] > FLOORS[floor]:
+                self.say(where, f"{floor} includes {target} of the higher floor {other}")
+
+    def check_cycles(self):
+        for header in self.headers:
+            if header in self.reachable(header):
+                self.say(f"include/loopserve/{header}", "includes itself by way of others")
+
+    def check_umbrella(self):
+        if UMBRELLA not in self.text:
+            self.say("include/loopserve", f"no {UMBRELLA}")
+            return
+        where = f"include/loopserve/{UMBRELLA}"
+        included = self.own(UMBRELLA)
+        for header in self.public():
+            if header not in included:
+                self.say(where, f"does not include {header}; write it with tests/tree/check_tree.py --write")
+        for header in included:
+            if header not in self.public():
+                self.say(where, f"includes {header}, which is not a public header")
+        for line in self.text[UMBRELLA].split("\n"):
+            if line and not line.startswith(("//", "#pragma once", "#include <")):
+                self.say(where, f"holds more than includes: {line}")
+        if CPU_GATHERER in self.text:
+            gathered = self.reachable(CPU_GATHERER)
+            for header in self.headers:
+                if header.startswith("ops/cpu/") and header != CPU_GATHERER and header not in gathered:
+                    self.say(f"include/loopserve/{CPU_GATHERER}", f"does not include {header}; who takes the cpu backend gets all its overrides")
+
+    def check_sources(self):
+        for path in walk(self.root, "include", (".inc",)):
+            text = read(os.path.join(self.root, path))
+            if not text.startswith(SPDX) or text.count("\n") >= MAX_LINES:
+                self.say(path, f"the first line is not '{SPDX}', or there are {MAX_LINES} lines")
+        for folder in ("examples", "tests", "bench"):
+            for path in walk(self.root, folder, (".hpp", ".cpp", ".cu", ".cuh")):
+                if not read(os.path.join(self.root, path)).startswith(SPDX):
+                    self.say(path, f"the first line is not '{SPDX}'")
+        for folder in MARKED_FOLDERS:
+            for path in walk(self.root, folder, SOURCE):
+                for number, line in enumerate(read(os.path.join(self.root, path)).split("\n"), 1):
+                    mark = MARKS.search(line)
+                    if mark:
+                        self.say(f"{path}:{number}", f"unfinished: {mark.group(0)}")
+
+    def check(self):
+        for header in self.headers:
+            self.check_header(header)
+        self.check_cycles()
+        self.check_umbrella()
+        self.check_sources()
+        return self.violations
+
+
+def main(arguments):
+    write = "--write" in arguments
+    roots = [a for a in arguments if a != "--write"]
+    if len(roots) != 1 or not os.path.isdir(os.path.join(roots[0], "include", "loopserve")):
+        print(__doc__)
+        return 2
+    tree = Tree(roots[0])
+    if write:
+        with open(os.path.join(tree.base, UMBRELLA), "w", encoding="utf-8") as f:
+            f.write(tree.umbrella())
+        tree = Tree(roots[0])
+    violations = tree.check()
+    print("\n".join(violations) if violations else f"{len(tree.headers)} headers, no violations")
+    return 1 if violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
