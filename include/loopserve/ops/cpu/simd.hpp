@@ -26,6 +26,8 @@ using floats = float __attribute__((vector_size(16)));
 
 [[gnu::always_inline]] inline floats fma_native(floats a, floats b, floats c) { return a * b + c; }
 [[gnu::always_inline]] inline floats from_f16_native(f16 const* p) { return floats{p[0], p[1], p[2], p[3]}; }
+/// The f16 in two bytes, the lower first.
+[[gnu::always_inline]] inline float f16_native(unsigned char const* p) { return detail::f16_to_float(static_cast<std::uint16_t>(p[0] | (p[1] << 8))); }
 [[gnu::always_inline]] inline void to_f16_native(f16* p, floats a) {
   for (int i = 0; i < width; ++i) { p[i] = f16(a[i]); }
 }
@@ -44,6 +46,7 @@ using floats = float __attribute__((vector_size(32)));
 [[gnu::always_inline]] inline floats from_f16_native(f16 const* p) {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<__m128i const*>(p)));
 }
+[[gnu::always_inline]] inline float f16_native(unsigned char const* p) { return _cvtsh_ss(static_cast<unsigned short>(p[0] | (p[1] << 8))); }
 [[gnu::always_inline]] inline void to_f16_native(f16* p, floats a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
 }
@@ -62,6 +65,7 @@ using floats = float __attribute__((vector_size(64)));
 [[gnu::always_inline]] inline floats from_f16_native(f16 const* p) {
   return _mm512_maskz_cvtph_ps(static_cast<__mmask16>(-1), _mm256_loadu_si256(reinterpret_cast<__m256i const*>(p)));
 }
+[[gnu::always_inline]] inline float f16_native(unsigned char const* p) { return _cvtsh_ss(static_cast<unsigned short>(p[0] | (p[1] << 8))); }
 [[gnu::always_inline]] inline void to_f16_native(f16* p, floats a) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_maskz_cvtps_ph(static_cast<__mmask16>(-1), a, _MM_FROUND_TO_NEAREST_INT));
 }

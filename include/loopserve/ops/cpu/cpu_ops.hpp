@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// Everything that the cpu backend overrides. Whoever includes one includes all, or two translation units would disagree.
+
+#include <loopserve/ops/cpu/cpu.hpp>
+#include <loopserve/ops/cpu/matmul.hpp>

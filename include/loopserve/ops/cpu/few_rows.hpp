@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <type_traits>
+
+#include <loopserve/core/weight_view.hpp>
+#include <loopserve/ops/cpu/simd.hpp>
+
+namespace loopserve {
+
+/// The rows of x that a decode product has at once; a product of more rows is a prefill product.
+inline constexpr index_t few_rows_limit = 16;
+
+/// Stands for the element type of weights in q8_0.
+struct q8_0_blocks {};
+
+/// out = x w^T + bias for a few rows: x (rows, w.cols) with contiguous rows, out (rows, w.rows).
+struct few_rows_job {
+  float const* x;
+  index_t x_stride;
+  index_t rows;
+  weight_view w;
+  float const* bias;  ///< (w.rows) or null
+  float* out;
+  index_t out_stride;  ///< between rows
+  index_t out_step;    ///< between outputs
+};
+
+}  // namespace loopserve
+
+#define LOOPSERVE_KERNELS <loopserve/ops/cpu/kernels/few_rows.inc>
+#include <loopserve/ops/cpu/each_isa.hpp>
+
+namespace loopserve::detail {
+
+using few_rows_kernel = void(few_rows_job const&, index_t first, index_t last);
+
+inline few_rows_kernel* few_rows_kernel_of(isa level, element_type type) {
+  switch (type) {
+    case element_type::f32: return choose(level, baseline::few_rows<float>, avx2::few_rows<float>, avx512::few_rows<float>);
+    case element_type::f16: return choose(level, baseline::few_rows<f16>, avx2::few_rows<f16>, avx512::few_rows<f16>);
+    case element_type::bf16: return choose(level, baseline::few_rows<bf16>, avx2::few_rows<bf16>, avx512::few_rows<bf16>);
+    case element_type::q8_0: return choose(level, baseline::few_rows<q8_0_blocks>, avx2::few_rows<q8_0_blocks>, avx512::few_rows<q8_0_blocks>);
+  }
+  return nullptr;
+}
+
+}  // namespace loopserve::detail
