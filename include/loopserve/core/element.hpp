@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <bit>
 #include <cstdint>
 
 #include <loopserve/core/config.hpp>
@@ -10,19 +9,21 @@ namespace loopserve {
 
 namespace detail {
 
+// The builtin and not std::bit_cast, which device code may not call.
+
 /// Round to nearest even; a NaN keeps its sign and stays a quiet NaN.
 LOOPSERVE_HOST_DEVICE constexpr std::uint16_t bf16_from_float(float value) {
-  auto const bits = std::bit_cast<std::uint32_t>(value);
+  auto const bits = __builtin_bit_cast(std::uint32_t, value);
   if ((bits & 0x7fffffffu) > 0x7f800000u) { return static_cast<std::uint16_t>((bits >> 16) | 0x40u); }
   return static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
 LOOPSERVE_HOST_DEVICE constexpr float bf16_to_float(std::uint16_t bits) {
-  return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
+  return __builtin_bit_cast(float, static_cast<std::uint32_t>(bits) << 16);
 }
 
 LOOPSERVE_HOST_DEVICE constexpr std::uint16_t f16_from_float(float value) {
-  auto const bits = std::bit_cast<std::uint32_t>(value);
+  auto const bits = __builtin_bit_cast(std::uint32_t, value);
   auto const sign = static_cast<std::uint16_t>((bits >> 16) & 0x8000u);
   auto const magnitude = bits & 0x7fffffffu;
   if (magnitude > 0x7f800000u) { return static_cast<std::uint16_t>(sign | 0x7e00u | ((magnitude >> 13) & 0x3ffu)); }
@@ -44,12 +45,12 @@ LOOPSERVE_HOST_DEVICE constexpr float f16_to_float(std::uint16_t bits) {
   auto const sign = static_cast<std::uint32_t>(bits & 0x8000u) << 16;
   auto const exponent = (bits >> 10) & 0x1fu;
   auto const fraction = static_cast<std::uint32_t>(bits & 0x3ffu);
-  if (exponent == 0x1fu) { return std::bit_cast<float>(sign | 0x7f800000u | (fraction << 13)); }
+  if (exponent == 0x1fu) { return __builtin_bit_cast(float, sign | 0x7f800000u | (fraction << 13)); }
   if (exponent == 0) {
     auto const value = static_cast<float>(fraction) * 0x1p-24f;
     return sign != 0 ? -value : value;
   }
-  return std::bit_cast<float>(sign | ((exponent + 112u) << 23) | (fraction << 13));
+  return __builtin_bit_cast(float, sign | ((exponent + 112u) << 23) | (fraction << 13));
 }
 
 }  // namespace detail

@@ -25,29 +25,38 @@ class tensor_view {
   constexpr tensor_view() = default;
 
   /// Dense, row-major.
-  LOOPSERVE_HOST_DEVICE constexpr tensor_view(T* data, extents_type extents) : data_(data), extents_(extents) {
+  constexpr tensor_view(T* data, extents_type extents) : data_(data) {
     index_t stride = 1;
     for (int r = Rank - 1; r >= 0; --r) {
+      extents_[r] = extents[r];
       strides_[r] = stride;
       stride *= extents_[r];
     }
   }
 
-  LOOPSERVE_HOST_DEVICE constexpr tensor_view(T* data, extents_type extents, extents_type strides)
-      : data_(data), extents_(extents), strides_(strides) {}
+  constexpr tensor_view(T* data, extents_type extents, extents_type strides) : data_(data) {
+    for (int r = 0; r < Rank; ++r) {
+      extents_[r] = extents[r];
+      strides_[r] = strides[r];
+    }
+  }
 
   /// A view of `U` serves where one of `U const` is asked for.
   template <class U>
     requires(std::is_convertible_v<U (*)[], T (*)[]>)
-  LOOPSERVE_HOST_DEVICE constexpr tensor_view(tensor_view<U, Rank> other)
-      : data_(other.data()), extents_(other.extents()), strides_(other.strides()) {}
+  LOOPSERVE_HOST_DEVICE constexpr tensor_view(tensor_view<U, Rank> other) : data_(other.data()) {
+    for (int r = 0; r < Rank; ++r) {
+      extents_[r] = other.extent(r);
+      strides_[r] = other.stride(r);
+    }
+  }
 
   static constexpr int rank() { return Rank; }
   LOOPSERVE_HOST_DEVICE constexpr T* data() const { return data_; }
   LOOPSERVE_HOST_DEVICE constexpr index_t extent(int r) const { return extents_[r]; }
   LOOPSERVE_HOST_DEVICE constexpr index_t stride(int r) const { return strides_[r]; }
-  LOOPSERVE_HOST_DEVICE constexpr extents_type extents() const { return extents_; }
-  LOOPSERVE_HOST_DEVICE constexpr extents_type strides() const { return strides_; }
+  constexpr extents_type extents() const { return listed(extents_); }
+  constexpr extents_type strides() const { return listed(strides_); }
 
   LOOPSERVE_HOST_DEVICE constexpr index_t size() const {
     index_t n = 1;
@@ -68,26 +77,37 @@ class tensor_view {
   LOOPSERVE_HOST_DEVICE constexpr tensor_view<T, Rank - 1> operator[](index_t i) const
     requires(Rank > 1)
   {
-    std::array<index_t, Rank - 1> extents{};
-    std::array<index_t, Rank - 1> strides{};
+    tensor_view<T, Rank - 1> slice;
+    slice.data_ = data_ + i * strides_[0];
     for (int r = 1; r < Rank; ++r) {
-      extents[r - 1] = extents_[r];
-      strides[r - 1] = strides_[r];
+      slice.extents_[r - 1] = extents_[r];
+      slice.strides_[r - 1] = strides_[r];
     }
-    return {data_ + i * strides_[0], extents, strides};
+    return slice;
   }
 
   /// `count` slices from `first` on along the slowest axis.
   LOOPSERVE_HOST_DEVICE constexpr tensor_view rows(index_t first, index_t count) const {
-    auto extents = extents_;
-    extents[0] = count;
-    return {data_ + first * strides_[0], extents, strides_};
+    auto part = *this;
+    part.data_ += first * strides_[0];
+    part.extents_[0] = count;
+    return part;
   }
 
  private:
+  template <class, int>
+  friend class tensor_view;
+
+  static constexpr extents_type listed(index_t const (&values)[Rank]) {
+    extents_type list{};
+    for (int r = 0; r < Rank; ++r) { list[r] = values[r]; }
+    return list;
+  }
+
+  // Arrays of the language: device code may not call std::array's members.
   T* data_ = nullptr;
-  extents_type extents_{};
-  extents_type strides_{};
+  index_t extents_[Rank] = {};
+  index_t strides_[Rank] = {};
 };
 
 /// What operations ask of a tensor: extents, strides, data, and elements by index.
