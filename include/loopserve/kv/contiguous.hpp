@@ -28,6 +28,13 @@ class contiguous {
   using element_type = Element;
   using options = contiguous_options;
 
+  static constexpr index_t element_bytes = sizeof(Element);
+
+  /// The bytes that one sequence of `tokens`, reserved at once, takes.
+  static index_t planned_bytes(cache_shape shape, options const&, int tokens) {
+    return index_t{2} * shape.layers * shape.kv_heads * rounded(tokens) * shape.head_dim * element_bytes;
+  }
+
   contiguous(Backend& backend, cache_shape shape, options o = {}) : backend_(&backend), shape_(shape), options_(o) {}
 
   sequence_id open() { return sequences_.add(fresh(0)); }
@@ -44,7 +51,7 @@ class contiguous {
   void reserve(sequence_id id, int tokens) {
     auto& now = sequences_.at(id);
     if (tokens <= now.capacity) { return; }
-    auto capacity = (std::max(tokens, now.capacity + now.capacity / 2) + 63) / 64 * 64;
+    auto capacity = rounded(std::max(tokens, now.capacity + now.capacity / 2));
     if (!fits(bytes_for(capacity) - bytes_for(now.capacity))) { capacity = tokens; }
     check_room(bytes_for(capacity) - bytes_for(now.capacity));
     auto grown = fresh(capacity);
@@ -99,6 +106,7 @@ class contiguous {
 
  private:
   static constexpr int one_page = 30;
+  static int rounded(int tokens) { return (tokens + 63) / 64 * 64; }
 
   struct layer_rows {
     int tokens = 0;

@@ -3,18 +3,11 @@
 
 #include <loopserve/core/backend.hpp>
 #include <loopserve/core/ids.hpp>
+#include <loopserve/ops/kept_rows_view.hpp>
 
 namespace loopserve {
 
-/// Which tokens of the context one layer attends to, per KV head, as operations take it: ascending, unique token indices.
-struct kept_rows_view {
-  int kv_heads = 0;
-  index_t stride = 0;     ///< between the lists of two KV heads
-  int* rows = nullptr;    ///< (kv_heads, stride)
-  int* counts = nullptr;  ///< (kv_heads)
-};
-
-/// Owns such a choice. `all()` says that the whole context is attended and the lists are not read.
+/// Owns a choice of context tokens. `all()` says that the whole context is attended and the lists are not read.
 template <class Backend>
 class kept_rows {
  public:

@@ -32,6 +32,15 @@ class paged {
   using options = paged_options;
   static constexpr bool sharing = true;  ///< a fork adds no bytes before one side writes
 
+  static constexpr index_t element_bytes = sizeof(Element);
+
+  /// The bytes that one sequence of `tokens` takes in an empty storage.
+  static index_t planned_bytes(cache_shape shape, options const& o, int tokens) {
+    index_t const slab = o.slab_pages > 0 ? o.slab_pages : std::max(1, shape.layers * shape.kv_heads);
+    index_t const pages = (index_t{tokens} + o.page_tokens - 1) / o.page_tokens * shape.layers * shape.kv_heads;
+    return (pages + slab - 1) / slab * slab * 2 * o.page_tokens * shape.head_dim * element_bytes;
+  }
+
   paged(Backend& backend, cache_shape shape, options o = {})
       : backend_(&backend),
         shape_(shape),

@@ -158,6 +158,12 @@ void law_bytes_are_held(typename Storage::backend_type& b, cache_shape shape, ty
     require(s.bytes() == held, "bytes: a released fork leaves what was there");
     s.release(a);
     require(s.bytes() == 0, "bytes: the last release gives all back");
+    if constexpr (requires { Storage::planned_bytes(shape, o, 130); }) {
+      Storage fresh(b, shape, o);
+      auto const id = fresh.open();
+      fresh.reserve(id, 130);
+      require(fresh.bytes() == Storage::planned_bytes(shape, o, 130), "bytes: what was planned is what is held");
+    }
     require(round == 0 || held == once, "bytes: the same content takes the same bytes again");
     once = held;
   }

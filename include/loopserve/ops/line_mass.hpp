@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <span>
+#include <vector>
+
+#include <loopserve/core/backend.hpp>
+#include <loopserve/core/kv_view.hpp>
+#include <loopserve/core/tensor_view.hpp>
+
+namespace loopserve {
+
+/// Attention of some rows of query head `head` over all keys they may see: `a(i, k)` = softmax over k <= p_i of q . k / sqrt(head_dim), 0 behind p_i.
+/// q (rows, heads, head_dim) after RoPE; row r has position kv.length() - rows + r; `rows` names the rows taken, ascending; a (rows.size(), kv.length()).
+/// Different heads may be worked on by different threads at once.
+template <class Element>
+void line_scores(reference const&, tensor_view<float const, 3> q, kv_view<Element> kv, std::span<int const> rows, int head, tensor_view<float, 2> a) {
+  int const kv_head = head / (static_cast<int>(q.extent(1)) / kv.kv_heads);
+  int const history = kv.length() - static_cast<int>(q.extent(0));
+  double const scale = 1 / std::sqrt(static_cast<double>(kv.head_dim));
+  std::vector<double> score(static_cast<std::size_t>(kv.length()));
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    int const seen = history + rows[i] + 1;
+    double top = -std::numeric_limits<double>::infinity();
+    for (int k = 0; k < seen; ++k) {
+      Element const* const key = kv.key(k, kv_head);
+      double sum = 0;
+      for (int c = 0; c < kv.head_dim; ++c) { sum += static_cast<double>(q(rows[i], head, c)) * static_cast<double>(static_cast<float>(key[c])); }
+      score[static_cast<std::size_t>(k)] = sum * scale;
+      top = std::max(top, sum * scale);
+    }
+    double weight = 0;
+    for (int k = 0; k < seen; ++k) {
+      auto& s = score[static_cast<std::size_t>(k)];
+      s = std::exp(s - top);
+      weight += s;
+    }
+    for (int k = 0; k < seen; ++k) { a(i, k) = static_cast<float>(score[static_cast<std::size_t>(k)] / weight); }
+    for (int k = seen; k < kv.length(); ++k) { a(i, k) = 0; }
+  }
+}
+
+/// How much attention lies on each line: vertical[c] = sum over i of a(i, c), slash[d] = sum over i of a(i, positions[i] - d). Sums are in double.
+/// a (rows, keys), zero behind each row's position; vertical and slash (keys).
+inline void line_mass(reference const&, tensor_view<float const, 2> a, std::span<int const> positions, std::span<double> vertical, std::span<double> slash) {
+  std::fill(vertical.begin(), vertical.end(), 0.0);
+  std::fill(slash.begin(), slash.end(), 0.0);
+  for (std::size_t i = 0; i < positions.size(); ++i) {
+    for (int k = 0; k <= positions[i]; ++k) {
+      double const mass = a(i, k);
+      vertical[static_cast<std::size_t>(k)] += mass;
+      slash[static_cast<std::size_t>(positions[i] - k)] += mass;
+    }
+  }
+}
+
+}  // namespace loopserve
