@@ -113,7 +113,7 @@ inline std::vector<decode_case> decode_cases() {
       {700, 17, 8, 1, 128, false, 0, paged},   {1024, 0, 4, 4, 64, false, 0, token},    {1025, 1, 4, 1, 96, true, 0, head},
       {2000, 130, 6, 3, 24, true, 0, paged},   {333, 5, 2, 1, 8, false, 100, token},    {900, 40, 4, 2, 48, true, 1500, token},
       {0, 19, 4, 2, 64, false, 0, token},      {50, 7, 2, 1, 64, false, 57, paged},     {50, 7, 2, 1, 64, false, 53, paged},
-      {5000, 64, 4, 2, 64, false, 2500, paged}, {3000, 0, 8, 2, 32, true, 0, token},
+      {5000, 64, 4, 2, 64, false, 2500, paged}, {3000, 0, 8, 2, 32, true, 0, token}, {2, 0, 4, 2, 64, true, 0, head},
   };
 }
 

@@ -2,5 +2,6 @@
 #pragma once
 
 /// All that the cpu backend overrides of attention: whoever uses attention on `cpu` includes this, so that no two translation units disagree.
+#include <loopserve/attention/cpu/decode.hpp>
 #include <loopserve/attention/cpu/dense.hpp>
 #include <loopserve/attention/cpu/line_sparse.hpp>
