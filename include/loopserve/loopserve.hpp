@@ -25,6 +25,7 @@
 #include <loopserve/ops/kept_rows_view.hpp>
 #include <loopserve/ops/key_mass.hpp>
 #include <loopserve/ops/key_sketch.hpp>
+#include <loopserve/ops/lanes.hpp>
 #include <loopserve/ops/line_mass.hpp>
 #include <loopserve/ops/matmul.hpp>
 #include <loopserve/ops/rmsnorm.hpp>
@@ -46,9 +47,12 @@
 #include <loopserve/kv/sink_window.hpp>
 #include <loopserve/kv/working_set.hpp>
 #include <loopserve/prefill/a_shape.hpp>
+#include <loopserve/prefill/any_selector.hpp>
 #include <loopserve/prefill/dense_prefill.hpp>
 #include <loopserve/prefill/line_plan.hpp>
+#include <loopserve/prefill/online_vertical_slash.hpp>
 #include <loopserve/prefill/prefill_selector.hpp>
+#include <loopserve/prefill/sample_rows.hpp>
 #include <loopserve/attention/attend_keys.hpp>
 #include <loopserve/attention/attention_backend.hpp>
 #include <loopserve/attention/attention_jobs.hpp>

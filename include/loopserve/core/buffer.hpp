@@ -3,9 +3,11 @@
 
 #include <cstddef>
 #include <cstdlib>
+#include <limits>
 #include <memory>
 #include <new>
 #include <span>
+#include <string>
 #include <type_traits>
 
 #include <loopserve/core/error.hpp>
@@ -27,6 +29,9 @@ class host_buffer {
   explicit host_buffer(index_t size) : size_(size) {
     check(size >= 0, "a buffer's size must not be negative");
     if (size == 0) { return; }
+    if (size > (std::numeric_limits<index_t>::max() - 63) / static_cast<index_t>(sizeof(T))) {
+      throw capacity_error("cannot allocate " + std::to_string(size) + " elements of " + std::to_string(sizeof(T)) + " bytes of host memory");
+    }
     auto const bytes = (static_cast<std::size_t>(size) * sizeof(T) + 63) / 64 * 64;
     data_.reset(static_cast<T*>(std::aligned_alloc(64, bytes)));
     if (!data_) { throw capacity_error("cannot allocate " + std::to_string(bytes) + " bytes of host memory"); }
