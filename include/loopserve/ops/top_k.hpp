@@ -84,16 +84,6 @@ inline void force_rows(reference const&, tensor_view<float, 2> scores, kept_rows
   }
 }
 
-/// The first `first` and the last `last` of `tokens` tokens, first + last <= tokens, for every head.
-inline void keep_ends(reference const&, int tokens, int first, int last, kept_rows_view out) {
-  for (int h = 0; h < out.kv_heads; ++h) {
-    int* const rows = out.rows + h * out.stride;
-    for (int i = 0; i < first; ++i) { rows[i] = i; }
-    for (int i = 0; i < last; ++i) { rows[first + i] = tokens - last + i; }
-    out.counts[h] = first + last;
-  }
-}
-
 /// Copies lists; `to` has room for them.
 inline void copy_kept(reference const&, kept_rows_view from, kept_rows_view to) {
   for (int h = 0; h < from.kv_heads; ++h) {
