@@ -3,6 +3,7 @@
 
 #include <type_traits>
 
+#include <loopserve/core/tensor_view.hpp>
 #include <loopserve/core/weight_view.hpp>
 #include <loopserve/ops/cpu/simd.hpp>
 
@@ -14,10 +15,9 @@ inline constexpr index_t few_rows_limit = 16;
 /// Stands for the element type of weights in q8_0.
 struct q8_0_blocks {};
 
-/// out = x w^T + bias for a few rows: x (rows, w.cols) with contiguous rows, out (rows, w.rows).
+/// out = x w^T + bias for a few rows: out (rows, w.rows).
 struct few_rows_job {
-  float const* x;
-  index_t x_stride;
+  float const* x;  ///< packed by pack_few_rows
   index_t rows;
   weight_view w;
   float const* bias;  ///< (w.rows) or null

@@ -16,16 +16,10 @@ inline void matmul(cpu const& b, tensor_view<float const, 2> x, weight_view w, s
   check(x.extent(1) == w.cols && out.extent(0) == x.extent(0) && out.extent(1) == w.rows, "matmul: x (rows, in), w (out, in), out (rows, out) do not agree");
   check(bias.empty() || static_cast<index_t>(bias.size()) == w.rows, "matmul: the bias must have a value for every output");
   if (out.size() == 0) { return; }
-  host_buffer<float> dense;
-  if (x.stride(1) != 1) {
-    dense = host_buffer<float>(x.size());
-    for (index_t r = 0; r < x.extent(0); ++r) {
-      for (index_t i = 0; i < x.extent(1); ++i) { dense[r * x.extent(1) + i] = x(r, i); }
-    }
-    x = tensor_view<float const, 2>(dense.data(), x.extents());
-  }
   auto* const kernel = detail::few_rows_kernel_of(b.isa_level(), w.type);
-  few_rows_job const job{x.data(), x.stride(0), x.extent(0), w, bias.empty() ? nullptr : bias.data(), out.data(), out.stride(0), out.stride(1)};
+  host_buffer<float> packed(x.extent(0) * (w.cols + 16));
+  choose(b.isa_level(), baseline::pack_few_rows, avx2::pack_few_rows, avx512::pack_few_rows)(x, packed.data());
+  few_rows_job const job{packed.data(), x.extent(0), w, bias.empty() ? nullptr : bias.data(), out.data(), out.stride(0), out.stride(1)};
   // A task's weights stay in the first-level cache while all rows pass over them, 4 outputs at a time.
   index_t const block = 16;
   bool const small = x.extent(0) * w.rows * w.cols < 65536;
