@@ -29,6 +29,9 @@ class cpu : public reference {
   isa isa_level() const { return level_; }
   bool exact_products() const { return exact_products_; }
 
+  /// Whether products of many rows with bf16 weights round activations to bf16.
+  bool rounds_activations() const { return !exact_products_ && level_ == isa::avx512 && has_bf16_products(); }
+
  private:
   isa level_ = best_isa();
   bool exact_products_ = false;

@@ -1,19 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <type_traits>
-
 #include <loopserve/core/tensor_view.hpp>
 #include <loopserve/core/weight_view.hpp>
-#include <loopserve/ops/cpu/simd.hpp>
+#include <loopserve/ops/cpu/weight_row.hpp>
 
 namespace loopserve {
 
 /// The rows of x that a decode product has at once; a product of more rows is a prefill product.
 inline constexpr index_t few_rows_limit = 16;
-
-/// Stands for the element type of weights in q8_0.
-struct q8_0_blocks {};
 
 /// out = x w^T + bias for a few rows: out (rows, w.rows).
 struct few_rows_job {

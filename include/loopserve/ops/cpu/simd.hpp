@@ -26,6 +26,12 @@ using floats = float __attribute__((vector_size(16)));
 using words = std::uint32_t __attribute__((vector_size(16)));
 using ints = std::int32_t __attribute__((vector_size(16)));
 
+/// The lanes of the lower (upper) halves of a and b in turn.
+[[gnu::always_inline]] inline floats interleave_low(floats a, floats b) { return __builtin_shufflevector(a, b, 0, 4, 1, 5); }
+[[gnu::always_inline]] inline floats interleave_high(floats a, floats b) {
+  return __builtin_shufflevector(a, b, 2, 6, 3, 7);
+}
+
 /// The sum of the lanes, always in the same order: lane i and lane i + half, then halves again.
 [[gnu::always_inline]] inline float sum_native(floats a) { return (a[0] + a[2]) + (a[1] + a[3]); }
 
@@ -54,6 +60,11 @@ inline constexpr int width = 8;
 using floats = float __attribute__((vector_size(32)));
 using words = std::uint32_t __attribute__((vector_size(32)));
 using ints = std::int32_t __attribute__((vector_size(32)));
+
+[[gnu::always_inline]] inline floats interleave_low(floats a, floats b) { return __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11); }
+[[gnu::always_inline]] inline floats interleave_high(floats a, floats b) {
+  return __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+}
 
 [[gnu::always_inline]] inline float sum_native(floats a) {
   auto const h = __builtin_shufflevector(a, a, 0, 1, 2, 3) + __builtin_shufflevector(a, a, 4, 5, 6, 7);
@@ -90,6 +101,11 @@ inline constexpr int width = 16;
 using floats = float __attribute__((vector_size(64)));
 using words = std::uint32_t __attribute__((vector_size(64)));
 using ints = std::int32_t __attribute__((vector_size(64)));
+
+[[gnu::always_inline]] inline floats interleave_low(floats a, floats b) { return __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23); }
+[[gnu::always_inline]] inline floats interleave_high(floats a, floats b) {
+  return __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+}
 
 [[gnu::always_inline]] inline float sum_native(floats a) {
   auto const e = __builtin_shufflevector(a, a, 0, 1, 2, 3, 4, 5, 6, 7) + __builtin_shufflevector(a, a, 8, 9, 10, 11, 12, 13, 14, 15);

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <array>
+
+#include <loopserve/core/buffer.hpp>
+#include <loopserve/core/tensor_view.hpp>
+#include <loopserve/ops/cpu/weight_row.hpp>
+
+namespace loopserve {
+
+inline constexpr int many_rows_tile = 6;       ///< rows whose sums lie in registers together
+inline constexpr index_t many_rows_block = 768;  ///< rows whose sums lie in the second-level cache together
+
+/// out = x w^T + bias for many rows: every row of x contiguous, out (rows, w.rows).
+template <class X>
+struct many_rows_job {
+  X const* x;
+  index_t x_stride;
+  index_t rows;
+  weight_view w;
+  float const* bias;  ///< (w.rows) or null
+  float* out;
+  index_t out_stride;  ///< between rows
+  index_t out_step;    ///< between outputs
+};
+
+}  // namespace loopserve
+
+#define LOOPSERVE_KERNELS <loopserve/ops/cpu/kernels/many_rows.inc>
+#include <loopserve/ops/cpu/each_isa.hpp>
+
+#if LOOPSERVE_X86_64
+LOOPSERVE_AVX512_BF16_BEGIN
+namespace loopserve::avx512_bf16 {
+using avx512::floats;
+using avx512::tile_outputs;
+using avx512::tile_vectors;
+using avx512::transpose;
+using avx512::vec;
+using avx512::width;
+using avx512::zero;
+#include <loopserve/ops/cpu/kernels/many_rows_bf16.inc>
+}  // namespace loopserve::avx512_bf16
+LOOPSERVE_TARGET_END
+#endif
+
+namespace loopserve::detail {
+
+/// How a product of many rows is carried out: `X` is what a row of activations and a panel of weights consist of (a float, or two bf16).
+template <class X>
+struct many_rows_kernels {
+  void (*pack)(weight_view w, index_t output, index_t count, index_t first, index_t last, X* panel);
+  void (*step)(X const* const* rows, X const* panel, index_t depth, float* sums);
+  int tile_outputs;
+  int inputs;  ///< in an X
+};
+
+template <class E>
+many_rows_kernels<float> many_rows_kernels_for(isa level) {
+  return {choose(level, baseline::pack_panel<E>, avx2::pack_panel<E>, avx512::pack_panel<E>),
+          choose(level, baseline::many_rows_step, avx2::many_rows_step, avx512::many_rows_step),
+          level == isa::avx512 ? avx512::tile_outputs : level == isa::avx2 ? avx2::tile_outputs : baseline::tile_outputs, 1};
+}
+
+inline many_rows_kernels<float> many_rows_kernels_of(isa level, element_type type) {
+  switch (type) {
+    case element_type::f32: return many_rows_kernels_for<float>(level);
+    case element_type::f16: return many_rows_kernels_for<f16>(level);
+    case element_type::bf16: return many_rows_kernels_for<bf16>(level);
+    case element_type::q8_0: return many_rows_kernels_for<q8_0_blocks>(level);
+  }
+  return {};
+}
+
+/// Memory of the calling thread that stays from call to call, at least `count` elements.
+template <class T, int Use>
+T* thread_scratch(index_t count) {
+  thread_local host_buffer<T> memory;
+  if (memory.size() < count) { memory = host_buffer<T>(count); }
+  return memory.data();
+}
+
+/// The outputs of panel `p`, all rows: a task.
+template <class X>
+void many_rows_panel(many_rows_job<X> const& job, many_rows_kernels<X> const& kernels, index_t p) {
+  index_t const outputs = kernels.tile_outputs;
+  index_t const output = p * outputs;
+  index_t const count = std::min(outputs, job.w.rows - output);
+  index_t const inputs = kernels.inputs;
+  index_t const depth = 32768 / (outputs * static_cast<index_t>(sizeof(X)));  // the panel takes the first-level cache's smallest common size
+  X* const panel = thread_scratch<X, 0>(depth * outputs);
+  float* const sums = thread_scratch<float, 1>(many_rows_block * outputs);
+  for (index_t first_row = 0; first_row < job.rows; first_row += many_rows_block) {
+    index_t const rows = std::min(many_rows_block, job.rows - first_row);
+    index_t const tiles = (rows + many_rows_tile - 1) / many_rows_tile;
+    std::fill(sums, sums + tiles * many_rows_tile * outputs, 0.0F);
+    for (index_t first = 0; first < job.w.cols; first += depth * inputs) {
+      index_t const last = std::min(job.w.cols, first + depth * inputs);
+      kernels.pack(job.w, output, count, first, last, panel);
+      for (index_t t = 0; t < tiles; ++t) {
+        std::array<X const*, many_rows_tile> x;
+        for (index_t r = 0; r < many_rows_tile; ++r) {
+          // A tile that the rows do not fill repeats the last one; what comes of it is not read.
+          index_t const row = first_row + std::min(rows - 1, t * many_rows_tile + r);
+          x[r] = job.x + row * job.x_stride + first / inputs;
+        }
+        kernels.step(x.data(), panel, (last - first + inputs - 1) / inputs, sums + t * many_rows_tile * outputs);
+      }
+    }
+    for (index_t r = 0; r < rows; ++r) {
+      float* const to = job.out + (first_row + r) * job.out_stride + output * job.out_step;
+      float const* const from = sums + r * outputs;
+      for (index_t o = 0; o < count; ++o) { to[o * job.out_step] = job.bias != nullptr ? from[o] + job.bias[output + o] : from[o]; }
+    }
+  }
+}
+
+}  // namespace loopserve::detail
