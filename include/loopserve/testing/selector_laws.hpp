@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include <loopserve/attention/dense.hpp>
+#include <loopserve/attention/line_sparse.hpp>
+#include <loopserve/prefill/prefill_selector.hpp>
+#include <loopserve/testing/host_kv.hpp>
+#include <loopserve/testing/law.hpp>
+
+namespace loopserve::testing {
+
+/// Queries of a chunk's rows and the keys and values they see, random; keys repeat in stretches, so that attention has structure.
+template <class Element>
+struct chunk_case {
+  chunk_case(int rows, int keys, int heads, int kv_heads, int head_dim, std::uint64_t seed)
+      : kv(keys, kv_heads, head_dim), q(normal_floats({seed, 3}, index_t{rows} * heads * head_dim, 2.0)), view(q.data(), {rows, heads, head_dim}) {
+    kv.fill(seed);
+  }
+  host_kv<Element> kv;
+  std::vector<float> q;
+  tensor_view<float const, 3> view;
+};
+
+/// A plan for the chunk, as the engine asks for it.
+template <class Selector, class Element>
+line_plan<typename Selector::backend_type> plan_of(typename Selector::backend_type& b, Selector& selector, chunk_case<Element>& c, prefill_site site) {
+  line_plan<typename Selector::backend_type> plan(b);
+  auto const kv = c.kv.view();
+  plan.reset(static_cast<int>(c.view.extent(1)), static_cast<int>(c.view.extent(0)), kv.length());
+  selector.select(site, c.view, kv, plan.view());
+  return plan;
+}
+
+/// A head's lines as vectors.
+inline std::vector<int> lines_of(line_plan_view plan, int head, bool slashes) {
+  int const* const list = (slashes ? plan.slashes : plan.verticals) + head * plan.stride;
+  return {list, list + (slashes ? plan.slash_counts : plan.vertical_counts)[head]};
+}
+
+/// Lists ascend and lie inside (so no key beyond the causal limit), and every row keeps its own token.
+inline void require_sound_plan(line_plan_view plan, std::string const& law) {
+  for (int h = 0; h < plan.heads; ++h) {
+    if (plan.dense[h] != 0) { continue; }
+    for (bool slashes : {false, true}) {
+      auto const lines = lines_of(plan, h, slashes);
+      for (std::size_t i = 0; i < lines.size(); ++i) {
+        require(lines[i] >= 0 && lines[i] < plan.keys && (i == 0 || lines[i - 1] < lines[i]), law + ": a list must ascend and lie inside the keys");
+      }
+    }
+    auto const verticals = lines_of(plan, h, false), slashes = lines_of(plan, h, true);
+    bool const diagonal = !slashes.empty() && slashes.front() == 0;
+    for (int p = plan.keys - plan.rows; p < plan.keys; ++p) {
+      require(diagonal || std::binary_search(verticals.begin(), verticals.end(), p), law + ": every row keeps its own token");
+    }
+  }
+}
+
+/// Plans are sound, and a function of site, queries and keys: not of what was selected before, nor of another object.
+template <class Selector, class Element>
+void law_plans_are_sound(typename Selector::backend_type& b, typename Selector::options o = {}) {
+  Selector selector(b, o), other(b, o);
+  for (auto [rows, keys] : {std::pair{1, 1}, {1, 100}, {33, 33}, {70, 200}, {130, 1100}}) {
+    chunk_case<Element> c(rows, keys, 4, 2, 16, static_cast<std::uint64_t>(keys));
+    prefill_site const site{1, 2, 3, 4};
+    auto first = plan_of(b, selector, c, site), again = plan_of(b, selector, c, site), apart = plan_of(b, other, c, site);
+    require_sound_plan(first.view(), "a plan");
+    for (int h = 0; h < 4; ++h) {
+      for (auto* same : {&again, &apart}) {
+        require(first.view().dense[h] == same->view().dense[h], "the same site gives the same plan");
+        if (first.view().dense[h] != 0) { continue; }
+        require(lines_of(first.view(), h, false) == lines_of(same->view(), h, false) && lines_of(first.view(), h, true) == lines_of(same->view(), h, true),
+                "the same site gives the same plan");
+      }
+    }
+  }
+}
+
+namespace detail {
+
+template <class Backend, class Element>
+std::vector<float> attended(Backend& b, tensor_view<float const, 3> q, kv_view<Element> kv, line_plan_view const* plan) {
+  std::vector<float> out(static_cast<std::size_t>(q.size()), 0.0F);
+  prefill_job<Element> const job{q, kv, plan, 0, tensor_view<float, 3>(out.data(), q.extents())};
+  std::span<prefill_job<Element> const> const jobs(&job, 1);
+  if (plan != nullptr) {
+    attend_lines(b, jobs);
+  } else {
+    attend_dense(b, jobs);
+  }
+  return out;
+}
+
+inline void require_same(float const* found, float const* expected, std::size_t count, double tolerance, std::string const& law) {
+  for (std::size_t i = 0; i < count; ++i) { require_near(found[i], expected[i], tolerance, law); }
+}
+
+}  // namespace detail
+
+/// `o` keeps everything: attention on the plan is dense attention, and a second turn's rows come out as in one prefill of both turns.
+template <class Selector, class Element>
+void law_everything_is_dense(typename Selector::backend_type& b, typename Selector::options o, double tolerance = 2e-5) {
+  Selector selector(b, o);
+  chunk_case<Element> whole(150, 150, 4, 2, 32, 7);
+  auto const dense = detail::attended(b, whole.view, whole.kv.view(), nullptr);
+  auto plan = plan_of(b, selector, whole, {});
+  auto const view = plan.view();
+  require(union_cells(view, 0) == causal_cells(150, 150), "these options must keep everything");
+  auto const sparse = detail::attended(b, whole.view, whole.kv.view(), &view);
+  detail::require_same(sparse.data(), dense.data(), dense.size(), tolerance, "a plan that keeps everything is dense attention");
+  // The second turn: rows 110 .. 149 over all keys.
+  chunk_case<Element> second = whole;
+  second.view = tensor_view<float const, 3>(second.q.data(), whole.view.extents()).rows(110, 40);
+  auto plan2 = plan_of(b, selector, second, {0, 1, 0, 0});
+  auto const view2 = plan2.view();
+  auto const turn2 = detail::attended(b, second.view, second.kv.view(), &view2);
+  std::size_t const row = 4 * 32;
+  detail::require_same(turn2.data(), dense.data() + 110 * row, 40 * row, tolerance, "turn 2 under it is a one-shot prefill of both");
+}
+
+/// For a selector that declares `covering` and tells settings().alpha and sampled(site, head, rows): every head's lines hold alpha of the attention on the
+/// sampled rows, and the plan says how much. `o` must not fall back to dense everywhere, or nothing is tested.
+template <class Selector, class Element>
+void law_covers_alpha(typename Selector::backend_type& b, typename Selector::options o, double tolerance = 1e-5) {
+  Selector selector(b, o);
+  int sparse = 0;
+  for (auto [rows, keys] : {std::pair{40, 40}, {200, 200}, {90, 700}}) {
+    chunk_case<Element> c(rows, keys, 4, 2, 16, static_cast<std::uint64_t>(rows));
+    auto const kv = c.kv.view();
+    prefill_site const site{0, 1, 2, 3};
+    auto made = plan_of(b, selector, c, site);
+    auto const plan = made.view();
+    for (int h = 0; h < plan.heads; ++h) {
+      if (plan.dense[h] != 0) { continue; }
+      ++sparse;
+      auto const verticals = lines_of(plan, h, false), slashes = lines_of(plan, h, true);
+      double covered = 0;
+      auto const sampled = selector.sampled(site, h, rows);
+      for (int i : sampled) {
+        int const p = keys - rows + i;
+        std::vector<double> score;
+        double top = -1e300, all = 0, kept = 0;
+        for (int k = 0; k <= p; ++k) {
+          double dot = 0;
+          for (int d = 0; d < kv.head_dim; ++d) { dot += static_cast<double>(c.view(i, h, d)) * static_cast<double>(static_cast<float>(kv.key(k, h / 2)[d])); }
+          score.push_back(dot / std::sqrt(static_cast<double>(kv.head_dim)));
+          top = std::max(top, score.back());
+        }
+        for (int k = 0; k <= p; ++k) {
+          double const weight = std::exp(score[static_cast<std::size_t>(k)] - top);
+          all += weight;
+          if (std::binary_search(verticals.begin(), verticals.end(), k) || std::binary_search(slashes.begin(), slashes.end(), p - k)) { kept += weight; }
+        }
+        covered += kept / all / static_cast<double>(sampled.size());
+      }
+      require(covered >= selector.settings().alpha - tolerance, "the lines of every head cover alpha: " + std::to_string(covered));
+      require_near(plan.covered[h], covered, tolerance, "the plan says what its lines cover");
+    }
+  }
+  require(sparse > 0, "the options given make every head dense, so that nothing was tested");
+}
+
+/// Every law of a selector. `o`: ordinary options, sparse on a few hundred keys; `everything`: options that keep every cell.
+template <class Selector, class Element>
+void selector_laws(typename Selector::backend_type& b, typename Selector::options o, typename Selector::options everything) {
+  law_plans_are_sound<Selector, Element>(b, o);
+  law_everything_is_dense<Selector, Element>(b, everything);
+  if constexpr (requires { Selector::covering; }) { law_covers_alpha<Selector, Element>(b, o); }
+}
+
+}  // namespace loopserve::testing
