@@ -39,3 +39,8 @@
   _Pragma("GCC push_options") _Pragma("GCC target(\"avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,prefer-vector-width=512\")")
 #define LOOPSERVE_TARGET_END _Pragma("GCC pop_options")
 #endif
+
+// PCRE2's header wants to know the width of a character before it is included.
+#ifndef PCRE2_CODE_UNIT_WIDTH
+#define PCRE2_CODE_UNIT_WIDTH 8
+#endif
