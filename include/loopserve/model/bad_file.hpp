@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -9,10 +10,10 @@
 namespace loopserve {
 
 /// A text from a file as an error message may show it: short, and without control characters.
-inline std::string shown(std::string const& text) {
+inline std::string shown(std::string const& text, std::size_t longest = 80) {
   std::string out;
-  for (unsigned char c : text.substr(0, 80)) { out += c < 0x20 || c == 0x7f ? '?' : static_cast<char>(c); }
-  return text.size() > 80 ? out + "..." : out;
+  for (unsigned char c : text.substr(0, longest)) { out += c < 0x20 || c == 0x7f ? '?' : static_cast<char>(c); }
+  return text.size() > longest ? out + "..." : out;
 }
 
 /// Throws format_error: "FILE: WHERE: expected EXPECTED, found FOUND".
