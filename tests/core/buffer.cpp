@@ -28,7 +28,7 @@ TEST_CASE("a buffer is aligned, moves, and may be empty") {
 TEST_CASE("sizes that no memory has are refused before anything is touched") {
   CHECK_THROWS_AS(host_buffer<double>(index_t{1} << 59), capacity_error);
   CHECK_THROWS_AS(host_buffer<double>(index_t{1} << 61), capacity_error);
-  CHECK_THROWS_AS(host_buffer<double>(std::numeric_limits<index_t>::max()), capacity_error);
+  CHECK_THROWS_AS(host_buffer<double>{std::numeric_limits<index_t>::max()}, capacity_error);
   CHECK_THROWS_AS(host_buffer<double>(-1), error);
 }
 
