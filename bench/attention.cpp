@@ -89,7 +89,13 @@ void prefill(ls::cpu& b, int rows, int repeats, double peak) {
   constexpr int heads = 12, kv_heads = 4;
   int const keys = history + rows;
   cache kv(keys, kv_heads, 1);
-  auto const q = random_floats(ls::index_t{rows} * heads * head_dim, 2);
+  // 600 tokens whose keys answer to what every query asks hold nearly all attention: verticals to find.
+  auto q = random_floats(ls::index_t{rows} * heads * head_dim, 2);
+  for (std::size_t i = 0; i < q.size(); i += head_dim) { q[i] += 8; }
+  ls::counter_rng const random{6};
+  for (int h = 0; h < kv_heads; ++h) {
+    for (std::uint64_t i = 0; i < 600; ++i) { *const_cast<ls::bf16*>(kv.view.key(static_cast<int>(random.below(i, history)), h)) = ls::bf16(7.0F); }
+  }
   std::vector<float> out(q.size());
   std::array<ls::index_t, 3> const extents{rows, heads, head_dim};
   auto const job = [&](ls::line_plan_view const* plan) {
@@ -106,7 +112,7 @@ void prefill(ls::cpu& b, int rows, int repeats, double peak) {
   for (int i = 0; i < 64; ++i) { sampled.push_back(i < 48 ? i * (rows - 16) / 48 : rows - 64 + i); }
   std::vector<int> positions;
   for (int i : sampled) { positions.push_back(history + i); }
-  std::vector<double> step(3, 0.0);
+  ls::cover_result found;
   auto const select = [&](int steps) {
     ls::parallel_for(b.threads(), heads, [&](ls::index_t h) {
       thread_local std::vector<float> memory;
@@ -114,13 +120,13 @@ void prefill(ls::cpu& b, int rows, int repeats, double peak) {
       ls::tensor_view<float, 2> const a(memory.data(), {64, keys});
       line_scores(b, ls::tensor_view<float const, 3>(q.data(), extents), kv.view, std::span<int const>(sampled), static_cast<int>(h), a);
       if (steps < 2) { return; }
-      auto p = plans[0].plan.view();
       std::vector<int> verticals(static_cast<std::size_t>(keys)), slashes(verticals);
       int counts[2];
       unsigned char dense;
       float covered;
-      cover_lines(b, a, std::span<int const>(positions), rows, {}, {verticals.data(), slashes.data(), &counts[0], &counts[1], &dense, &covered, nullptr});
-      (void)p;
+      ls::cover_result result;
+      cover_lines(b, a, std::span<int const>(positions), rows, {}, {verticals.data(), slashes.data(), &counts[0], &counts[1], &dense, &covered, &result});
+      if (h == 0) { found = result; }
     });
   };
   std::vector<std::function<void()>> things;
@@ -137,7 +143,8 @@ void prefill(ls::cpu& b, int rows, int repeats, double peak) {
   double const rate = 4.0 * head_dim * heads * static_cast<double>(ls::causal_cells(rows, keys)) / ms[0] / 1e6;
   std::printf("prefill of %d rows over %d tokens, one layer\n", rows, history);
   std::printf("  dense                        %8.2f ms, %.0f GFLOP/s, %.0f%% of peak\n", ms[0], rate, 100 * rate / peak);
-  std::printf("  selection                    %8.2f ms, %.1f%% of dense (line scores %.1f%%)\n", ms[2], 100 * ms[2] / ms[0], 100 * ms[1] / ms[0]);
+  std::printf("  selection                    %8.2f ms, %.1f%% of dense (line scores %.1f%%); %d lines picked, area %.3f\n", ms[2], 100 * ms[2] / ms[0], 100 * ms[1] / ms[0],
+              found.picks, static_cast<double>(found.area) / static_cast<double>(ls::causal_cells(rows, keys)));
   for (std::size_t i = 0; i < shapes.size(); ++i) {
     std::printf("  band %4d, isolated %2d, area %.3f %6.2f ms, %.2f x area x dense\n", shapes[i].band, shapes[i].isolated, plans[i].share, ms[i + 3],
                 ms[i + 3] / (plans[i].share * ms[0]));

@@ -58,15 +58,16 @@ inline double multiply_adds(int threads, float& sink) {
   std::vector<float> ends(static_cast<std::size_t>(threads));
   loopserve::parallel_for(threads, threads, [&](loopserve::index_t t) {
     vector a[chains];
+#pragma GCC unroll 12
     for (int i = 0; i < chains; ++i) { a[i] = vector{} + static_cast<float>(i); }
     vector const x = vector{} + 0.999F, y = vector{} + 0.001F;
     for (int r = 0; r < rounds; ++r) {
 #pragma GCC unroll 12
       for (int i = 0; i < chains; ++i) { a[i] = a[i] * x + y; }
-      asm volatile("" ::: "memory");
     }
     vector sum{};
-    for (auto const& v : a) { sum += v; }
+#pragma GCC unroll 12
+    for (int i = 0; i < chains; ++i) { sum += a[i]; }
     ends[static_cast<std::size_t>(t)] = sum[0];
   });
   sink += ends[0];

@@ -167,15 +167,11 @@ inline void write_cover(line_cover const& cover, int rows, int keys, cover_optio
   if (out.result != nullptr) { *out.result = result; }
 }
 
-}  // namespace detail
-
-/// Chooses lines of small total length whose union holds at least `alpha` of the attention mass (LoopServe, arXiv 2507.13681, phase 1; weighted partial
-/// cover is NP-hard, so greedily): forced lines first, then the line with the most uncovered mass per cell, a cell counted once, until the mean over the
-/// sampled rows reaches alpha or nothing is left to gain. a (sampled rows, keys) as line_scores writes it; `positions` of its rows, ascending; `rows` = new
-/// rows of the whole chunk, which are the last of the keys. Cost: O(rows of a) for each line taken. Different heads may be worked on at once.
-inline void cover_lines(reference const& b, tensor_view<float const, 2> a, std::span<int const> positions, int rows, cover_options const& o, cover_view out) {
+/// cover_lines, with the backend's own line_mass.
+template <class Backend>
+void cover_head(Backend const& b, tensor_view<float const, 2> a, std::span<int const> positions, int rows, cover_options const& o, cover_view out) {
   int const keys = static_cast<int>(a.extent(1));
-  detail::line_cover cover(a, positions, rows, o.by_density);
+  line_cover cover(a, positions, rows, o.by_density);
   line_mass(b, a, positions, cover.gains(0), cover.gains(1));
   double mass = 0;
   for (int c = 0; c < std::min(o.sinks, keys); ++c) { mass += cover.take(0, c); }
@@ -195,7 +191,17 @@ inline void cover_lines(reference const& b, tensor_view<float const, 2> a, std::
   }
   result.covered = share(mass);
   if (result.picks == 0) { result.before_last = result.covered; }
-  detail::write_cover(cover, rows, keys, o, result, out);
+  write_cover(cover, rows, keys, o, result, out);
+}
+
+}  // namespace detail
+
+/// Chooses lines of small total length whose union holds at least `alpha` of the attention mass (LoopServe, arXiv 2507.13681, phase 1; weighted partial
+/// cover is NP-hard, so greedily): forced lines first, then the line with the most uncovered mass per cell, a cell counted once, until the mean over the
+/// sampled rows reaches alpha or nothing is left to gain. a (sampled rows, keys) as line_scores writes it; `positions` of its rows, ascending; `rows` = new
+/// rows of the whole chunk, which are the last of the keys. Cost: O(rows of a) for each line taken. Different heads may be worked on at once.
+inline void cover_lines(reference const& b, tensor_view<float const, 2> a, std::span<int const> positions, int rows, cover_options const& o, cover_view out) {
+  detail::cover_head(b, a, positions, rows, o, out);
 }
 
 }  // namespace loopserve

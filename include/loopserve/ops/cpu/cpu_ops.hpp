@@ -3,5 +3,7 @@
 
 /// Everything that the cpu backend overrides. Whoever includes one includes all, or two translation units would disagree.
 
+#include <loopserve/ops/cpu/cover_lines.hpp>
 #include <loopserve/ops/cpu/cpu.hpp>
+#include <loopserve/ops/cpu/line_mass.hpp>
 #include <loopserve/ops/cpu/matmul.hpp>
