@@ -109,6 +109,7 @@
 #include <loopserve/model/text/text_stream.hpp>
 #include <loopserve/model/text/token_table.hpp>
 #include <loopserve/model/text/tokenizer.hpp>
+#include <loopserve/model/text/tokenizer_gguf.hpp>
 #include <loopserve/model/text/tokenizer_json.hpp>
 #include <loopserve/model/text/tokenizer_parts.hpp>
 #include <loopserve/model/text/tokenizer_vocab_files.hpp>

@@ -230,42 +230,36 @@ class bpe {
       std::int32_t previous;
       std::int32_t next;
     };
-    struct candidate {
-      std::uint32_t rank;
-      std::int32_t at;
-      std::int32_t left;   // the ids it was found for: it is stale where they changed
-      std::int32_t right;
-      std::int32_t result;
-      bool operator<(candidate const& other) const { return rank > other.rank || (rank == other.rank && at > other.at); }
-    };
     check(ids.size() < static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()), "a single word of 2^31 symbols cannot be encoded");
     auto const n = static_cast<std::int32_t>(ids.size());
     auto const id = [&](std::int32_t i) -> std::int32_t& { return ids[static_cast<std::size_t>(i)]; };
     std::vector<link> links(ids.size());
     auto const at = [&](std::int32_t i) -> link& { return links[static_cast<std::size_t>(i)]; };
     for (std::int32_t i = 0; i < n; ++i) { at(i) = {i - 1, i + 1}; }
-    std::vector<candidate> first;
-    auto const candidate_at = [&](std::int32_t i, auto&& add) {
-      auto const j = at(i).next;
-      if (j >= n) { return; }
-      if (auto const* m = merges_.find(id(i), id(j))) { add(candidate{m->rank, i, id(i), id(j), m->result}); }
-    };
+    // A candidate is (rank, place) in one number, the best one the smallest. It is stale where the place's pair no longer has that rank.
+    std::vector<std::uint64_t> first;
+    first.reserve(ids.size());
+    auto const merge_at = [&](std::int32_t i) { return at(i).next < n ? merges_.find(id(i), id(at(i).next)) : nullptr; };
+    auto const number = [](std::uint32_t rank, std::int32_t i) { return (std::uint64_t{rank} << 32) | static_cast<std::uint32_t>(i); };
     for (std::int32_t i = 0; i < n; ++i) {
-      candidate_at(i, [&](candidate c) { first.push_back(c); });
+      if (auto const* m = merge_at(i)) { first.push_back(number(m->rank, i)); }
     }
-    std::priority_queue<candidate> queue(std::less<candidate>(), std::move(first));
+    std::priority_queue<std::uint64_t, std::vector<std::uint64_t>, std::greater<>> queue(std::greater<>(), std::move(first));
     while (!queue.empty()) {
       auto const c = queue.top();
       queue.pop();
-      auto const j = at(c.at).next;
-      if (id(c.at) != c.left || j >= n || id(j) != c.right) { continue; }
-      id(c.at) = c.result;
+      auto const i = static_cast<std::int32_t>(c & 0xffffffffU);
+      auto const* m = merge_at(i);
+      if (m == nullptr || m->rank != c >> 32) { continue; }
+      auto const j = at(i).next;
+      id(i) = m->result;
       id(j) = -1;
-      at(c.at).next = at(j).next;
-      if (at(j).next < n) { at(at(j).next).previous = c.at; }
-      auto const push = [&](candidate next) { queue.push(next); };
-      candidate_at(c.at, push);
-      if (at(c.at).previous >= 0) { candidate_at(at(c.at).previous, push); }
+      at(i).next = at(j).next;
+      if (at(j).next < n) { at(at(j).next).previous = i; }
+      if (auto const* next = merge_at(i)) { queue.push(number(next->rank, i)); }
+      auto const previous = at(i).previous;
+      if (previous < 0) { continue; }
+      if (auto const* next = merge_at(previous)) { queue.push(number(next->rank, previous)); }
     }
     ids.erase(std::remove(ids.begin(), ids.end(), -1), ids.end());
   }

@@ -23,6 +23,8 @@
 
 namespace loopserve {
 
+class gguf;
+
 /// Text to tokens and back: byte-level and sentencepiece-style byte-pair encoding as tokenizer.json, vocab.json + merges.txt and GGUF files define them.
 /// Movable, immutable, safe to use from several threads. Text is bytes: what is not UTF-8 is encoded byte by byte and comes back as it was where the
 /// vocabulary has bytes.
@@ -30,10 +32,13 @@ class tokenizer {
  public:
   /// Reads tokenizer.json of a model folder, or vocab.json + merges.txt where there is none. Throws `format_error`: file, place, expected, found.
   static tokenizer from_folder(std::filesystem::path const& folder);
+  /// Reads the metadata of a GGUF file. Defined in tokenizer_gguf.hpp.
+  static tokenizer from_gguf(gguf const& file);
   /// Reads the text of a tokenizer.json; `where` names it in errors.
   static tokenizer from_json(std::string_view text, std::string const& where) { return tokenizer(detail::parts_of_tokenizer_json(text, where)); }
 
-  explicit tokenizer(detail::tokenizer_parts parts) : normal_(std::move(parts.normal)), splits_(std::move(parts.splits)), decode_(parts.decode), initial_(std::move(parts.initial)) {
+  explicit tokenizer(detail::tokenizer_parts parts)
+      : normal_(std::move(parts.normal)), splits_(std::move(parts.splits)), decode_(parts.decode), initial_(std::move(parts.initial)) {
     auto& model = parts.model;
     for (std::size_t i = 0; i < model.tokens.size(); ++i) {
       kinds_.push_back(decode_.byte_tokens && byte_of(model.tokens[i]) >= 0 ? kind::byte : kind::plain);
