@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include <loopserve/core/buffer.hpp>
+#include <loopserve/ops/cpu/cpu.hpp>
+#include <loopserve/ops/cpu/simd.hpp>
+#include <loopserve/ops/key_sketch.hpp>
+
+#define LOOPSERVE_KERNELS <loopserve/ops/cpu/kernels/key_sketch.inc>
+#include <loopserve/ops/cpu/each_isa.hpp>
+
+namespace loopserve {
+
+namespace detail {
+
+inline constexpr int sketch_split = 2048;  ///< tokens of a work unit; a multiple of the group
+
+/// One KV head's queries as rows, and the stretch of the context that a unit scores.
+template <class Element>
+struct sketch_unit {
+  tensor_view<float const, 3> q;
+  kv_view<Element> kv;
+  key_sketch_view sketch;
+  int kv_head;
+  int first;
+  int count;
+};
+
+/// weights (rows, stride) = e^(score - the stretch's largest score of that row); tops and sums (rows) are that score and the weights' sum.
+template <class Element>
+void score_sketch_unit(cpu const& b, sketch_unit<Element> const& u, float* weights, index_t stride, float* tops, float* sums) {
+  auto const level = b.isa_level();
+  auto* const score_group = choose(level, baseline::sketch_group, avx2::sketch_group, avx512::sketch_group);
+  auto* const key_dot = choose(level, baseline::dot<float, Element>, avx2::dot<float, Element>, avx512::dot<float, Element>);
+  auto* const largest = choose(level, baseline::max_of, avx2::max_of, avx512::max_of);
+  auto* const exponents = choose(level, baseline::exp_row, avx2::exp_row, avx512::exp_row);
+  int const dim = u.kv.head_dim, group = static_cast<int>(u.q.extent(1)) / u.kv.kv_heads, rows = static_cast<int>(u.q.extent(0)) * group;
+  std::vector<float> q(static_cast<std::size_t>(rows) * static_cast<std::size_t>(2 * dim + 1));
+  float* const scratch = q.data() + index_t{rows} * dim;
+  auto const scale = static_cast<float>(1 / std::sqrt(static_cast<double>(dim)));
+  for (int r = 0; r < rows; ++r) {
+    float const* const from = &u.q(r / group, index_t{u.kv_head} * group + r % group, 0);
+    for (int d = 0; d < dim; ++d) { q[static_cast<std::size_t>(r * dim + d)] = scale * from[d]; }
+  }
+  int const end = u.first + u.count, sketched = std::min(end, u.sketch.groups * sketch_group);
+  int t = u.first;
+  for (; t < sketched; t += sketch_group) {
+    int const g = t / sketch_group;
+    score_group(u.sketch.codes_of(g, u.kv_head), u.sketch.lo_of(g, u.kv_head), u.sketch.step_of(g, u.kv_head), u.sketch.bits, q.data(), rows, dim, scratch,
+                weights + (t - u.first), stride);
+  }
+  for (; t < end; ++t) {
+    for (int r = 0; r < rows; ++r) { weights[r * stride + (t - u.first)] = key_dot(q.data() + index_t{r} * dim, u.kv.key(t, u.kv_head), dim); }
+  }
+  for (int r = 0; r < rows; ++r) {
+    tops[r] = largest(weights + r * stride, u.count);
+    sums[r] = exponents(tops[r], weights + r * stride, u.count);
+  }
+}
+
+}  // namespace detail
+
+/// The cpu backend's: float32, in stretches of 2,048 tokens, so that few KV heads keep all threads busy; their softmaxes are joined in order.
+template <class Element>
+void sketch_scores(cpu const& b, tensor_view<float const, 3> q, kv_view<Element> kv, key_sketch_view sketch, tensor_view<float, 2> scores) {
+  int const n = kv.length(), rows = static_cast<int>(q.extent(0) * q.extent(1)) / kv.kv_heads;
+  if (n == 0) { return; }
+  int const splits = (n + detail::sketch_split - 1) / detail::sketch_split;
+  index_t const units = index_t{kv.kv_heads} * splits;
+  index_t const stride = detail::sketch_split;
+  host_buffer<float> weights(units * rows * stride);
+  std::vector<float> tops(static_cast<std::size_t>(units * rows)), sums(tops.size());
+  auto const count_of = [&](int split) { return std::min(detail::sketch_split, n - split * detail::sketch_split); };
+  parallel_for(b.threads(), units, [&](index_t u) {
+    int const split = static_cast<int>(u % splits);
+    detail::sketch_unit<Element> const unit{q, kv, sketch, static_cast<int>(u / splits), split * detail::sketch_split, count_of(split)};
+    detail::score_sketch_unit(b, unit, weights.data() + u * rows * stride, stride, tops.data() + u * rows, sums.data() + u * rows);
+  });
+  auto* const add = choose(b.isa_level(), baseline::add_scaled, avx2::add_scaled, avx512::add_scaled);
+  parallel_for(b.threads(), units, [&](index_t u) {
+    index_t const first_unit = u / splits * splits;
+    int const split = static_cast<int>(u % splits);
+    float* const out = &scores(u / splits, index_t{split} * detail::sketch_split);
+    std::fill_n(out, count_of(split), 0.0F);
+    for (int r = 0; r < rows; ++r) {
+      auto const at = [&](index_t unit) { return static_cast<std::size_t>(unit * rows + r); };
+      float top = tops[at(first_unit)];
+      for (index_t s = first_unit; s < first_unit + splits; ++s) { top = std::max(top, tops[at(s)]); }
+      float total = 0;
+      for (index_t s = first_unit; s < first_unit + splits; ++s) { total += std::exp(tops[at(s)] - top) * sums[at(s)]; }
+      add(std::exp(tops[at(u)] - top) / total, weights.data() + (u * rows + r) * stride, out, count_of(split));
+    }
+  });
+}
+
+}  // namespace loopserve
