@@ -7,6 +7,7 @@
 #include <numeric>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -20,10 +21,11 @@
 namespace golden {
 
 /// A model with dense attention over float32 keys and values, without engine: what the goldens are compared with.
-class dense_run {
+template <class Backend>
+class basic_dense_run {
  public:
-  explicit dense_run(std::string const& path, int threads = 2)
-      : backend_(threads), files_(loopserve::model_files::open(path)), model_(backend_, loopserve::load_weights(*files_)) {
+  explicit basic_dense_run(std::string const& path, Backend backend = Backend(2))
+      : backend_(std::move(backend)), files_(loopserve::model_files::open(path)), model_(backend_, loopserve::load_weights(*files_)) {
     layers_.resize(static_cast<std::size_t>(shape().layers));
   }
 
@@ -106,12 +108,14 @@ class dense_run {
   struct cache {
     std::vector<float> k, v;  // (tokens, kv_heads, head_dim)
   };
-  loopserve::reference backend_;
+  Backend backend_;
   std::shared_ptr<loopserve::model_files const> files_;
-  loopserve::decoder<loopserve::reference> model_;
+  loopserve::decoder<Backend> model_;
   std::vector<cache> layers_;
   int length_ = 0;
 };
+
+using dense_run = basic_dense_run<loopserve::reference>;
 
 /// The largest absolute difference; NaN where one of the two is not a number, infinite where lengths differ.
 template <class A, class B>

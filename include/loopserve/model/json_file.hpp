@@ -103,7 +103,12 @@ class json_file {
   }
 
  private:
-  std::string name(std::string const& key) const { return "'" + (place_.empty() ? "" : place_ + ".") + key + "'"; }
+  // Appended piece by piece: over `"'" + std::string()` g++ 12 warns of overlapping copies (-Wrestrict, its bug 105651).
+  std::string name(std::string const& key) const {
+    std::string quoted = "'";
+    if (!place_.empty()) { quoted.append(place_).append("."); }
+    return quoted.append(key).append("'");
+  }
 
   nlohmann::json value_;
   std::string file_;
