@@ -12,7 +12,7 @@ namespace {
 
 template <class Backend, class Element>
 void all_selectors() {
-  Backend b{2};
+  Backend b{1};
   using ls::testing::selector_laws;
   CHECK_NOTHROW((selector_laws<ls::dense_prefill<Backend>, Element>(b, {}, {})));
   CHECK_NOTHROW((selector_laws<ls::a_shape<Backend>, Element>(b, {.sinks = 4, .local = 20}, {.sinks = 1, .local = 1000})));

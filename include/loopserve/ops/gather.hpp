@@ -8,6 +8,7 @@
 #include <loopserve/core/kv_view.hpp>
 #include <loopserve/core/parallel.hpp>
 #include <loopserve/ops/kept_rows_view.hpp>
+#include <loopserve/ops/lanes.hpp>
 
 namespace loopserve {
 
@@ -30,7 +31,7 @@ template <class Element>
 void gather_rows(reference const& b, kv_view<Element> full, kept_rows_view keep, gathered_rows_view<Element> to) {
   int most = 0;
   for (int h = 0; h < keep.kv_heads; ++h) { most = std::max(most, keep.counts[h]); }
-  parallel_for(most >= 256 ? b.threads() : 1, keep.kv_heads, [&](index_t head) {
+  parallel_for(threads_for(b, index_t{most} * full.head_dim), keep.kv_heads, [&](index_t head) {
     auto const h = static_cast<int>(head);
     int const* const rows = keep.rows + h * keep.stride;
     int const count = keep.counts[h];

@@ -11,6 +11,7 @@
 #include <loopserve/core/kv_view.hpp>
 #include <loopserve/core/parallel.hpp>
 #include <loopserve/core/tensor_view.hpp>
+#include <loopserve/ops/lanes.hpp>
 
 namespace loopserve {
 
@@ -72,7 +73,7 @@ template <class Element>
 void key_mass(reference const& b, tensor_view<float const, 3> q, kv_view<Element> kv, key_mass_options const& o, tensor_view<float, 2> scores) {
   int const n = kv.length();
   int const group = static_cast<int>(q.extent(1)) / kv.kv_heads;
-  parallel_for(b.threads(), kv.kv_heads, [&](index_t head) {
+  parallel_for(threads_for(b, q.size() * n), kv.kv_heads, [&](index_t head) {
     auto const kv_head = static_cast<int>(head);
     std::vector<double> work(static_cast<std::size_t>(n)), mass(static_cast<std::size_t>(n));
     std::vector<float> pooled;

@@ -13,6 +13,7 @@
 #include <loopserve/core/kv_view.hpp>
 #include <loopserve/core/parallel.hpp>
 #include <loopserve/core/tensor_view.hpp>
+#include <loopserve/ops/lanes.hpp>
 
 namespace loopserve {
 
@@ -67,7 +68,7 @@ template <class Element>
 void sketch_keys(reference const& b, kv_view<Element> kv, int from, int to, key_sketch_view sketch) {
   if (to <= from) { return; }
   int const top = (1 << sketch.bits) - 1;
-  parallel_for(b.threads(), index_t{to - from} * sketch.kv_heads, [&](index_t job) {
+  parallel_for(threads_for(b, index_t{to - from} * sketch_group * sketch.kv_heads * sketch.head_dim), index_t{to - from} * sketch.kv_heads, [&](index_t job) {
     int const g = from + static_cast<int>(job / sketch.kv_heads), h = static_cast<int>(job % sketch.kv_heads), first = g * sketch_group;
     std::uint32_t* const codes = sketch.codes_of(g, h);
     std::fill_n(codes, sketch.words() * sketch_group, 0u);
@@ -99,7 +100,7 @@ template <class Element>
 void sketch_scores(reference const& b, tensor_view<float const, 3> q, kv_view<Element> kv, key_sketch_view sketch, tensor_view<float, 2> scores) {
   int const n = kv.length(), group = static_cast<int>(q.extent(1)) / kv.kv_heads, sketched = sketch.groups * sketch_group;
   double const scale = 1 / std::sqrt(static_cast<double>(kv.head_dim));
-  parallel_for(b.threads(), kv.kv_heads, [&](index_t head) {
+  parallel_for(threads_for(b, q.size() * n), kv.kv_heads, [&](index_t head) {
     auto const h = static_cast<int>(head);
     std::vector<double> work(static_cast<std::size_t>(n)), sum(static_cast<std::size_t>(n), 0.0), scaled(static_cast<std::size_t>(kv.head_dim));
     for (index_t row = 0; row < q.extent(0) * group; ++row) {

@@ -11,6 +11,7 @@
 #include <loopserve/core/parallel.hpp>
 #include <loopserve/core/tensor_view.hpp>
 #include <loopserve/ops/kept_rows_view.hpp>
+#include <loopserve/ops/lanes.hpp>
 
 namespace loopserve {
 
@@ -63,7 +64,7 @@ inline int best_rows(float const* scores, int n, int k, float least, int* out) {
 /// The `k` best scores of each row that exceed `least`, as ascending lists; ties go to the lower index, NaN is never chosen.
 /// scores (kv_heads, n), the last axis dense; out has room for min(k, n) rows of each head.
 inline void top_k(reference const& b, tensor_view<float const, 2> scores, int k, float least, kept_rows_view out) {
-  parallel_for(b.threads(), scores.extent(0), [&](index_t h) {
+  parallel_for(threads_for(b, scores.size()), scores.extent(0), [&](index_t h) {
     out.counts[h] = detail::best_rows(scores.data() + h * scores.stride(0), static_cast<int>(scores.extent(1)), k, least, out.rows + h * out.stride);
   });
 }

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <doctest/doctest.h>
+
+#include <loopserve/attention/cpu/cpu_attention.hpp>
+#include <loopserve/kv/keep_all.hpp>
+#include <loopserve/kv/progressive.hpp>
+#include <loopserve/kv/sink_window.hpp>
+#include <loopserve/kv/with_recall.hpp>
+#include <loopserve/ops/cpu/cpu_ops.hpp>
+#include <loopserve/testing/policy_laws.hpp>
+
+namespace ls = loopserve;
+
+namespace {
+
+template <class Backend, class Element>
+void all_policies() {
+  Backend b{1};
+  using ls::testing::policy_laws;
+  using progressive = ls::progressive<Backend>;
+  using sink_window = ls::sink_window<Backend>;
+  CHECK_NOTHROW((policy_laws<ls::keep_all<Backend>, Element>(b, {})));
+  CHECK_NOTHROW((policy_laws<sink_window, Element>(b, {.budget = 30})));
+  CHECK_NOTHROW((policy_laws<sink_window, Element>(b, {.budget = 2})));
+  CHECK_NOTHROW((policy_laws<progressive, Element>(b, {.budget = 30})));
+  CHECK_NOTHROW((policy_laws<progressive, Element>(b, {.budget = ls::kv_budget::of_context(0.2), .interval = 5, .recent = 3, .bootstrap = true})));
+  CHECK_NOTHROW((policy_laws<progressive, Element>(b, {.budget = 40, .reduce = ls::head_reduce::max, .pool = 3, .value_norm = true})));
+  CHECK_NOTHROW((policy_laws<ls::with_recall<progressive>, Element>(b, {.budget = 30})));
+  CHECK_NOTHROW((policy_laws<ls::with_recall<progressive>, Element>(b, {.budget = ls::kv_budget::of_context(0.2), .core_share = 0.25, .bits = 4, .sketch_core = true})));
+  CHECK_NOTHROW((policy_laws<ls::with_recall<progressive>, Element>(b, {.budget = 40, .bits = 1, .mass = 0.1F})));
+  CHECK_NOTHROW((policy_laws<ls::with_recall<sink_window>, Element>(b, {.budget = 30})));
+}
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("a KV policy keeps the laws on reference", Element, float, ls::f16) { all_policies<ls::reference, Element>(); }
+TEST_CASE("a KV policy keeps the laws on cpu") { all_policies<ls::cpu, ls::bf16>(); }
