@@ -45,7 +45,7 @@ void attend_decode_unit(cpu const& b, decode_job<Element> const& job, decode_uni
   std::fill_n(state.sum, decode_state_floats(group, kv.head_dim), 0.0F);
   std::fill_n(state.top, group, -1e30F);
   index_t const padded = state.padded_dim;
-  float* const q = thread_scratch<decode_unit>((2 * decode_keys + group) * padded);
+  float* const q = thread_scratch<decode_unit>((decode_keys + group) * padded);
   float* const scratch = q + group * padded;
   auto const scale = static_cast<float>(1.4426950408889634 / std::sqrt(static_cast<double>(kv.head_dim)));
   for (int g = 0; g < group; ++g) {
@@ -54,19 +54,37 @@ void attend_decode_unit(cpu const& b, decode_job<Element> const& job, decode_uni
   }
   state.q = q;
   auto* const attend = choose(b.isa_level(), baseline::decode_tile<Element>, avx2::decode_tile<Element>, avx512::decode_tile<Element>);
-  Element const* keys[decode_keys];
-  Element const* values[decode_keys];
-  int n = 0;
-  for (int i = unit.first; i < unit.first + unit.count; ++i) {
-    if (kv.position(i, unit.kv_head) < job.first_position) { continue; }
-    keys[n] = kv.key(i, unit.kv_head);
-    values[n] = kv.value(i, unit.kv_head);
-    if (++n == decode_keys) {
-      attend(state, keys, values, n, scratch);
-      n = 0;
+  // Two tiles of pointers: while one is attended to, the other's rows are on their way from memory.
+  Element const* rows[2][2 * decode_keys];
+  int counts[2] = {0, 0};
+  int const end = unit.first + unit.count;
+  int at = unit.first;
+  auto const find = [&](int which) {
+    int n = 0;
+    while (at < end && n < decode_keys) {
+      if (kv.position(at, unit.kv_head) < job.first_position) {
+        ++at;
+        continue;
+      }
+      // Positions need not ascend in a working set: below a window each token is asked for its own.
+      int const run = job.first_position > 0 ? 1 : std::min({kv.run(at, unit.kv_head), end - at, decode_keys - n});
+      Element const* const key = kv.key(at, unit.kv_head);
+      Element const* const value = kv.value(at, unit.kv_head);
+      for (int j = 0; j < run; ++j) {
+        rows[which][n + j] = key + j * kv.row_stride;
+        rows[which][decode_keys + n + j] = value + j * kv.row_stride;
+      }
+      n += run;
+      at += run;
     }
+    counts[which] = n;
+  };
+  find(0);
+  for (int now = 0; counts[now] > 0; now = 1 - now) {
+    find(1 - now);
+    bool const full = counts[1 - now] == decode_keys;
+    attend(state, rows[now], rows[now] + decode_keys, counts[now], full ? rows[1 - now] : nullptr, scratch);
   }
-  if (n > 0) { attend(state, keys, values, n, scratch); }
 }
 
 /// Joins the units of one KV head in their order and writes the heads' results.
