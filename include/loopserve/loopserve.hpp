@@ -35,6 +35,8 @@
 #include <loopserve/ops/store_rows.hpp>
 #include <loopserve/ops/top_k.hpp>
 #include <loopserve/ops/cpu/cpu_ops.hpp>
+#include <loopserve/kv/any_compressor.hpp>
+#include <loopserve/kv/any_storage.hpp>
 #include <loopserve/kv/cache_storage.hpp>
 #include <loopserve/kv/contiguous.hpp>
 #include <loopserve/kv/keep_all.hpp>
@@ -100,6 +102,7 @@
 #include <loopserve/model/text/added_tokens.hpp>
 #include <loopserve/model/text/bpe.hpp>
 #include <loopserve/model/text/byte_alphabet.hpp>
+#include <loopserve/model/text/chat_template.hpp>
 #include <loopserve/model/text/json_part.hpp>
 #include <loopserve/model/text/normalizer.hpp>
 #include <loopserve/model/text/pre_tokenizer.hpp>
@@ -115,3 +118,20 @@
 #include <loopserve/model/text/tokenizer_vocab_files.hpp>
 #include <loopserve/model/text/utf8.hpp>
 #include <loopserve/model/text/vocabulary_builder.hpp>
+#include <loopserve/serve/activations.hpp>
+#include <loopserve/serve/cancelled_turn.hpp>
+#include <loopserve/serve/conversation.hpp>
+#include <loopserve/serve/decode_step.hpp>
+#include <loopserve/serve/defaults.hpp>
+#include <loopserve/serve/dialogue.hpp>
+#include <loopserve/serve/engine.hpp>
+#include <loopserve/serve/engine_config.hpp>
+#include <loopserve/serve/engine_options.hpp>
+#include <loopserve/serve/loaded_text.hpp>
+#include <loopserve/serve/memory_plan.hpp>
+#include <loopserve/serve/prefill_step.hpp>
+#include <loopserve/serve/scheduler.hpp>
+#include <loopserve/serve/settle_options.hpp>
+#include <loopserve/serve/stopwatch.hpp>
+#include <loopserve/serve/token_engine.hpp>
+#include <loopserve/serve/turn_report.hpp>

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include <loopserve/model/model_files.hpp>
+#include <loopserve/model/text/chat_template.hpp>
+#include <loopserve/model/text/tokenizer.hpp>
+#include <loopserve/model/text/tokenizer_gguf.hpp>
+
+namespace loopserve {
+
+/// How a model's text becomes tokens, and which tokens end an answer.
+struct loaded_text {
+  tokenizer words;
+  chat_template chat;
+  std::vector<token_id> stop_tokens;
+
+  std::vector<token_id> encode(std::span<chat_message const> messages) const { return words.encode(chat.render(messages, true)); }
+};
+
+/// Reads them from the model's own files; `render`, where given, replaces the chat template.
+inline loaded_text load_text(model_files const& files, chat_template::callback render) {
+  auto words = files.gguf() != nullptr ? tokenizer::from_gguf(*files.gguf()) : tokenizer::from_folder(files.folder());
+  auto chat = render ? chat_template(std::move(render)) : chat_template::from_model(files);
+  auto stop_tokens = files.config().eos_ids;
+  for (auto const& text : chat.stop_strings()) {
+    if (auto const id = words.find(text); id && std::find(stop_tokens.begin(), stop_tokens.end(), *id) == stop_tokens.end()) { stop_tokens.push_back(*id); }
+  }
+  return {std::move(words), std::move(chat), std::move(stop_tokens)};
+}
+
+}  // namespace loopserve

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+
+#include <loopserve/core/element.hpp>
+#include <loopserve/kv/cache_storage.hpp>
+#include <loopserve/model/model.hpp>
+#include <loopserve/serve/activations.hpp>
+#include <loopserve/serve/engine_options.hpp>
+
+namespace loopserve {
+
+/// What one conversation takes, in bytes. Known before anything is allocated. A component that has no `planned_bytes` counts as nothing.
+struct memory_plan {
+  int context_tokens = 0;
+  index_t weights_bytes = 0;      ///< as they lie in their files
+  index_t cache_bytes = 0;        ///< keys and values
+  index_t compressor_bytes = 0;   ///< what the KV policy keeps beside them (a sketch, recent queries)
+  index_t working_set_bytes = 0;  ///< gathered rows while an answer is generated
+  index_t scratch_bytes = 0;      ///< activations, scores of sampled rows, logits
+  int longest_context = 0;        ///< in the memory limit that was asked for; without one, what the model was made for
+
+  index_t total_bytes() const { return weights_bytes + cache_bytes + compressor_bytes + working_set_bytes + scratch_bytes; }
+};
+
+namespace detail {
+
+/// Bytes of an element of a storage, whether its type is fixed or one of its options.
+template <class Storage>
+index_t element_bytes(typename Storage::options const& options) {
+  if constexpr (requires { options.type; }) {
+    return bytes_of(options.type, 1);
+  } else {
+    return Storage::element_bytes;
+  }
+}
+
+template <class Config>
+memory_plan plan_at(model_shape const& shape, index_t weights_bytes, engine_options<Config> const& options, int context) {
+  using compressor = typename Config::compressor;
+  using selector = typename Config::selector;
+  cache_shape const cache{shape.layers, shape.kv_heads, shape.head_dim};
+  int const rows = std::max(options.chunk_tokens, 8);
+  memory_plan plan;
+  plan.context_tokens = context;
+  plan.weights_bytes = weights_bytes;
+  plan.cache_bytes = Config::storage::planned_bytes(cache, options.storage, context);
+  if constexpr (requires { compressor::planned_bytes(cache, shape.heads, options.compressor, context); }) {
+    plan.compressor_bytes = compressor::planned_bytes(cache, shape.heads, options.compressor, context);
+  }
+  if constexpr (requires { compressor::planned_rows(options.compressor, context); }) {
+    plan.working_set_bytes = static_cast<index_t>(compressor::planned_rows(options.compressor, context)) * cache.layers * cache.kv_heads *
+                             (2 * cache.head_dim * element_bytes<typename Config::storage>(options.storage) + static_cast<index_t>(sizeof(int)));
+  }
+  plan.scratch_bytes = activations<typename Config::backend>::bytes(shape, rows) + 4 * index_t{8} * shape.vocabulary;
+  if constexpr (requires { Config::model::scratch_bytes(shape, rows); }) { plan.scratch_bytes += Config::model::scratch_bytes(shape, rows); }
+  if constexpr (requires { selector::planned_bytes(options.selector, shape.heads, rows, context, options.threads); }) {
+    plan.scratch_bytes += selector::planned_bytes(options.selector, shape.heads, rows, context, options.threads);
+  }
+  return plan;
+}
+
+}  // namespace detail
+
+/// The plan for one conversation of `context` tokens, and the longest one that fits `options.memory_bytes`.
+template <class Config>
+memory_plan plan_memory(model_shape const& shape, index_t weights_bytes, engine_options<Config> const& options, int context) {
+  auto plan = detail::plan_at<Config>(shape, weights_bytes, options, context);
+  int const most = options.context_tokens > 0 ? options.context_tokens : shape.max_context;
+  plan.longest_context = most;
+  if (options.memory_bytes == 0) { return plan; }
+  auto const fits = [&](int tokens) { return detail::plan_at<Config>(shape, weights_bytes, options, tokens).total_bytes() <= options.memory_bytes; };
+  int low = 0;
+  for (int high = most; low < high;) {
+    int const middle = low + (high - low + 1) / 2;
+    if (fits(middle)) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  plan.longest_context = low;
+  return plan;
+}
+
+}  // namespace loopserve
