@@ -1,40 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <doctest/doctest.h>
 
-#include <cstring>
 #include <filesystem>
 #include <string>
 #include <vector>
 
 #include <loopserve/model/gguf.hpp>
 
+#include "model/gguf_writer.hpp"
+
 using namespace loopserve;
+using writer = gguf_writer;
 
 namespace {
-
-/// Writes GGUF, byte by byte.
-struct writer {
-  std::vector<unsigned char> bytes;
-
-  template <class T>
-  writer& put(T value) {
-    auto const at = bytes.size();
-    bytes.resize(at + sizeof value);
-    std::memcpy(bytes.data() + at, &value, sizeof value);
-    return *this;
-  }
-  writer& text(std::string const& s) {
-    put<std::uint64_t>(s.size());
-    bytes.insert(bytes.end(), s.begin(), s.end());
-    return *this;
-  }
-  writer& key(std::string const& name, gguf_type type) { return text(name).put(static_cast<std::uint32_t>(type)); }
-  writer& array(gguf_type element, std::uint64_t count) { return put(static_cast<std::uint32_t>(element)).put(count); }
-  writer& header(std::uint32_t version, std::uint64_t tensors, std::uint64_t keys) {
-    bytes = {'G', 'G', 'U', 'F'};
-    return put(version).put(tensors).put(keys);
-  }
-};
 
 std::string message_of(std::vector<unsigned char> const& bytes) {
   try {

@@ -16,6 +16,14 @@ inline std::string shown(std::string const& text, std::size_t longest = 80) {
   return text.size() > longest ? out + "..." : out;
 }
 
+/// The same between single quotes. Appends, because gcc 12 warns of a memcpy (-Wrestrict) where a one-character literal stands before a moved string.
+inline std::string in_quotes(std::string const& text) {
+  std::string out = "'";
+  out += shown(text);
+  out += '\'';
+  return out;
+}
+
 /// Throws format_error: "FILE: WHERE: expected EXPECTED, found FOUND".
 [[noreturn]] inline void bad_file(std::string const& file, std::string const& where, std::string const& expected, std::string const& found) {
   throw format_error(file + ": " + where + ": expected " + expected + ", found " + found);

@@ -141,7 +141,7 @@ class gguf {
   void read_header(gguf_reader& reader) {
     auto const magic = reader.take(4, "the magic");
     if (std::string_view(reinterpret_cast<char const*>(magic.data()), 4) != "GGUF") {
-      bad_file_at(file_, 0, "the magic", "'GGUF'", "'" + shown({magic.begin(), magic.end()}) + "'");
+      bad_file_at(file_, 0, "the magic", "'GGUF'", in_quotes({magic.begin(), magic.end()}));
     }
     version_ = reader.number<std::uint32_t>("the version");
     if (version_ != 0 && (version_ & 0xffff) == 0) { bad_file_at(file_, 4, "the version", "a little-endian file of version 2 or 3", "a big-endian file"); }

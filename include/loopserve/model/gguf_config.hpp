@@ -57,7 +57,7 @@ inline rope_settings gguf_rope(gguf const& file, std::string const& arch, model_
     rope.beta_slow = gguf_positive(file, key("scaling.yarn_beta_slow"), 1);
     rope.scale = gguf_positive(file, key("scaling.attn_factor"), gguf_positive(file, key("scaling.yarn_attn_factor"), 1)) * yarn_attention_factor(rope.factor);
   } else if (type != "none") {
-    bad_file(file.file(), "metadata key '" + key("scaling.type") + "'", "none, linear or yarn", "'" + shown(type) + "'");
+    bad_file(file.file(), "metadata key '" + key("scaling.type") + "'", "none, linear or yarn", in_quotes(type));
   }
   if (auto const* divisors = file.find_tensor("rope_freqs.weight")) {
     if (divisors->type != element_type::f32 || divisors->shape != std::vector<index_t>{shape.head_dim / 2}) {
@@ -80,7 +80,7 @@ inline model_config read_model_config(gguf const& file) {
   out.family = std::string(file.string("general.architecture"));
   auto const& arch = out.family;
   auto const* const family = arch == "mistral" ? nullptr : find_model_family(arch);
-  if (family == nullptr) { bad_file(file.file(), "metadata key 'general.architecture'", "llama, qwen2 or qwen3", "'" + shown(arch) + "'"); }
+  if (family == nullptr) { bad_file(file.file(), "metadata key 'general.architecture'", "llama, qwen2 or qwen3", in_quotes(arch)); }
   auto const key = [&](char const* name) { return arch + "." + name; };
   auto const count = [&](char const* name, std::int64_t most) { return detail::gguf_count(file, key(name), most); };
   if (file.integer_or(key("expert_count"), 0) != 0) { bad_file(file.file(), "metadata key '" + key("expert_count") + "'", "0", "a mixture of experts"); }

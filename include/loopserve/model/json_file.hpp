@@ -28,7 +28,7 @@ inline nlohmann::json parse_json(std::string_view text, std::string const& file,
     } else if (event == json::parse_event_t::object_end || event == json::parse_event_t::array_end) {
       keys.pop_back();
     } else if (event == json::parse_event_t::key && !keys.back().insert(parsed.get_ref<std::string const&>()).second) {
-      bad_file(file, "its JSON", "every key of an object once", "'" + shown(parsed.get_ref<std::string const&>()) + "' twice");
+      bad_file(file, "its JSON", "every key of an object once", in_quotes(parsed.get_ref<std::string const&>()) + " twice");
     }
     return true;
   };
@@ -51,7 +51,7 @@ class json_file {
   }
 
   json_file(nlohmann::json value, std::string file, std::string place = {}) : value_(std::move(value)), file_(std::move(file)), place_(std::move(place)) {
-    if (!value_.is_object()) { bad_file(file_, place_.empty() ? "its content" : place_, "a JSON object", value_.type_name()); }
+    if (!value_.is_object()) { bad_file(file_, place_.empty() ? "its content" : in_quotes(place_), "a JSON object", value_.type_name()); }
   }
 
   std::string const& file() const { return file_; }
@@ -90,7 +90,7 @@ class json_file {
     if (!at(key).is_string()) { wrong(key, "a string"); }
     return at(key).get<std::string>();
   }
-  json_file object(std::string const& key) const { return json_file(at(key), file_, name(key)); }
+  json_file object(std::string const& key) const { return json_file(at(key), file_, place_.empty() ? key : place_ + "." + key); }
 
   bool boolean_or(std::string const& key, bool otherwise) const { return has(key) ? boolean(key) : otherwise; }
   double number_or(std::string const& key, double otherwise) const { return has(key) ? number(key) : otherwise; }
@@ -103,12 +103,7 @@ class json_file {
   }
 
  private:
-  // Appended piece by piece: over `"'" + std::string()` g++ 12 warns of overlapping copies (-Wrestrict, its bug 105651).
-  std::string name(std::string const& key) const {
-    std::string quoted = "'";
-    if (!place_.empty()) { quoted.append(place_).append("."); }
-    return quoted.append(key).append("'");
-  }
+  std::string name(std::string const& key) const { return in_quotes(place_.empty() ? key : place_ + "." + key); }
 
   nlohmann::json value_;
   std::string file_;

@@ -138,6 +138,7 @@ class model_files : public std::enable_shared_from_this<model_files> {
       }
       path_ = only_gguf(path_);
     }
+    weights_file_ = path_;
     gguf_ = loopserve::gguf::open(path_);
     tensors_ = gguf_->tensors();
     index_tensors();
@@ -160,8 +161,10 @@ class model_files : public std::enable_shared_from_this<model_files> {
     if (auto const file = path_ + "/generation_config.json"; fs::exists(file)) { generation.emplace(json_file::open(file)); }
     config_ = read_model_config(config, generation ? &*generation : nullptr);
     if (auto const one = path_ + "/model.safetensors"; fs::exists(one)) {
+      weights_file_ = one;
       add_safetensors(one);
     } else if (auto const index = one + ".index.json"; fs::exists(index)) {
+      weights_file_ = index;
       add_shards(json_file::open(index));
     } else {
       bad_file(path_, "the weights", "model.safetensors or model.safetensors.index.json", "neither");
@@ -212,13 +215,14 @@ class model_files : public std::enable_shared_from_this<model_files> {
   tensor_entry const& tensor(std::string const& name, std::vector<index_t> const& shape) const {
     auto const* t = find(name);
     auto const what = "tensor '" + (gguf_ ? gguf_name(name) : name) + "'";
-    if (t == nullptr) { bad_file(path_, what, shape_text(shape), "no such tensor"); }
+    if (t == nullptr) { bad_file(weights_file_, what, shape_text(shape), "no such tensor"); }
     if (t->shape != shape) { bad_file(t->file, what, shape_text(shape), shape_text(t->shape)); }
     if (!t->type) { bad_file(t->file, what, "type f32, f16, bf16 or (GGUF) q8_0", t->type_name); }
     return *t;
   }
 
   std::string path_;
+  std::string weights_file_;  ///< that lists the tensors: safetensors, index or GGUF
   model_config config_;
   std::optional<loopserve::gguf> gguf_;
   std::vector<tensor_entry> tensors_;

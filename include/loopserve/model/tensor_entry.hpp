@@ -40,8 +40,12 @@ inline void align_tensor(tensor_entry& tensor, std::vector<std::shared_ptr<void 
 /// "(512, 64)"
 inline std::string shape_text(std::vector<index_t> const& shape) {
   std::string out = "(";
-  for (auto e : shape) { out += (out.size() > 1 ? ", " : "") + std::to_string(e); }
-  return out + ")";
+  for (auto e : shape) {
+    if (out.size() > 1) { out += ", "; }
+    out += std::to_string(e);
+  }
+  out += ")";
+  return out;
 }
 
 }  // namespace loopserve
