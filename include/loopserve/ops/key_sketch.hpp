@@ -48,7 +48,8 @@ namespace detail {
 
 /// The largest f16 that is not above x; finite.
 constexpr f16 f16_down(float x) {
-  f16 h(std::max(x, -65504.0F));
+  x = std::max(x, -65504.0F);
+  f16 h(x);
   if (static_cast<float>(h) > x) { h.bits = h.bits == 0 ? 0x8001 : (h.bits & 0x8000) != 0 ? h.bits + 1 : h.bits - 1; }
   return h;
 }
