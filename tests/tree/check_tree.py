@@ -6,7 +6,7 @@
     check_tree.py --write ROOT    first write include/loopserve/loopserve.hpp, the header that includes all public ones
 
 Floors, lowest first: core, ops, kv and prefill (which do not know each other), attention, model, serve. A header includes only headers of lower floors and of
-its own. ops/cpu counts as ops, but the one header that gathers the cpu backend may include every folder named cpu. testing/ stands on top of all
+its own. ops/cpu counts as ops. testing/ stands on top of all
 and is included by nothing below. x.cuh has a twin x.hpp; a .hpp includes no .cuh, and x_kernel.hpp is device code for .cuh files only.
 """
 import os
@@ -16,7 +16,7 @@ import sys
 FLOORS = {"core": 0, "ops": 1, "kv": 2, "prefill": 2, "attention": 3, "model": 4, "serve": 5, "testing": 6}
 APART = {("kv", "prefill"), ("prefill", "kv")}
 UMBRELLA = "loopserve.hpp"
-CPU_GATHERER = "ops/cpu/cpu_ops.hpp"
+CPU_GATHERERS = ("ops/cpu/cpu_ops.hpp", "attention/cpu/cpu_attention.hpp")
 CONFIG = "core/config.hpp"
 # Reads the kernels that a macro names once for each instruction set: a parameter of the include, and no guard.
 READ_AGAIN = "ops/cpu/each_isa.hpp"
@@ -80,8 +80,8 @@ class Tree:
         """What the umbrella includes: everything for the host but the law suites, device kernels, and the cpu backend's parts one by one."""
         def wanted(h):
             return (h.endswith(".hpp") and h != UMBRELLA and not h.startswith("testing/") and not h.endswith("_kernel.hpp")
-                    and (not h.startswith("ops/cpu/") or h == CPU_GATHERER))
-        order = lambda h: (FLOORS.get(floor_of(h), -1), h.startswith("ops/cpu/"), h)
+                    and ("/cpu/" not in h or h in CPU_GATHERERS))
+        order = lambda h: (FLOORS.get(floor_of(h), -1), "/cpu/" in h, h)
         return sorted(filter(wanted, self.headers), key=order)
 
     def umbrella(self):
@@ -132,8 +132,6 @@ class Tree:
                 self.say(where, f"includes {target}, which is device code")
             if target in (UMBRELLA, "loopserve.cuh"):
                 self.say(where, f"includes the umbrella {target}")
-            elif header == CPU_GATHERER and "/cpu/" in target:
-                continue
             elif other is None or floor not in FLOORS or other not in FLOORS:
                 continue
             elif (floor, other) in APART:
@@ -161,11 +159,13 @@ class Tree:
         for line in self.text[UMBRELLA].split("\n"):
             if line and not line.startswith(("//", "#pragma once", "#include <")):
                 self.say(where, f"holds more than includes: {line}")
-        if CPU_GATHERER in self.text:
-            gathered = self.reachable(CPU_GATHERER)
-            for header in self.headers:
-                if header.startswith("ops/cpu/") and header != CPU_GATHERER and header not in gathered:
-                    self.say(f"include/loopserve/{CPU_GATHERER}", f"does not include {header}; who takes the cpu backend gets all its overrides")
+        for gatherer in CPU_GATHERERS:
+            if gatherer in self.text:
+                folder = gatherer.rsplit("/", 1)[0] + "/"
+                gathered = self.reachable(gatherer) | {gatherer}
+                for header in self.headers:
+                    if header.startswith(folder) and header not in gathered:
+                        self.say(f"include/loopserve/{gatherer}", f"does not include {header}; who takes the cpu backend gets all its overrides")
 
     def check_sources(self):
         for path in walk(self.root, "include", (".inc",)):

@@ -23,11 +23,12 @@ SOUND = {
     "ops/rmsnorm_kernel.hpp": header("loopserve/core/config.hpp"),
     "ops/rmsnorm.cuh": header("loopserve/ops/rmsnorm.hpp", "loopserve/ops/rmsnorm_kernel.hpp"),
     "ops/cpu/rmsnorm.hpp": header("loopserve/ops/rmsnorm.hpp", "Eigen/Core"),
-    "ops/cpu/cpu_ops.hpp": header("loopserve/ops/cpu/rmsnorm.hpp", "loopserve/attention/cpu/dense.hpp"),
+    "ops/cpu/cpu_ops.hpp": header("loopserve/ops/cpu/rmsnorm.hpp"),
     "kv/paged.hpp": header("loopserve/ops/rmsnorm.hpp", "vector"),
     "prefill/lines.hpp": header("loopserve/ops/rmsnorm.hpp"),
     "attention/dense.hpp": header("loopserve/prefill/lines.hpp", "loopserve/kv/paged.hpp"),
     "attention/cpu/dense.hpp": header("loopserve/attention/dense.hpp"),
+    "attention/cpu/cpu_attention.hpp": header("loopserve/attention/cpu/dense.hpp"),
     "model/model.hpp": header("loopserve/attention/dense.hpp"),
     "serve/engine.hpp": header("loopserve/model/model.hpp", "loopserve/kv/paged.hpp"),
     "testing/policy_laws.hpp": header("loopserve/serve/engine.hpp"),
@@ -97,12 +98,13 @@ class CheckTree(unittest.TestCase):
     def test_umbrella(self):
         self.one("no loopserve.hpp", write=False)
         whole = header(*("loopserve/" + h for h in ["version.hpp", "core/config.hpp", "ops/rmsnorm.hpp", "ops/cpu/cpu_ops.hpp", "kv/paged.hpp", "prefill/lines.hpp",
-                                                   "attention/dense.hpp", "attention/cpu/dense.hpp", "model/model.hpp", "serve/engine.hpp"]))
+                                                   "attention/dense.hpp", "attention/cpu/cpu_attention.hpp", "model/model.hpp", "serve/engine.hpp"]))
         self.assertEqual(self.violations({"loopserve.hpp": whole}), [])
         self.one("does not include kv/paged.hpp", {"loopserve.hpp": whole.replace("#include <loopserve/kv/paged.hpp>\n", "")})
         self.one("not a public header", {"loopserve.hpp": whole + "#include <loopserve/testing/policy_laws.hpp>\n"})
         self.one("more than includes", {"loopserve.hpp": whole + "namespace loopserve {}\n"})
         self.one("does not include ops/cpu/x.hpp", {"ops/cpu/x.hpp": header()})
+        self.one("does not include attention/cpu/x.hpp", {"attention/cpu/x.hpp": header()})
 
     def test_sources(self):
         self.one("tests/kv/x.cpp: the first line", sources={"tests/kv/x.cpp": "int main() {}\n"})
