@@ -44,3 +44,11 @@
 #ifndef PCRE2_CODE_UNIT_WIDTH
 #define PCRE2_CODE_UNIT_WIDTH 8
 #endif
+
+// Whether the command line itself already allows fused multiply-add: then the compiler fuses some of a * b + c and not others, so kernels that promise
+// equal bits must ask for it by name.
+#if LOOPSERVE_X86_64 && defined(__FMA__)
+#define LOOPSERVE_BASELINE_X86_FMA 1
+#else
+#define LOOPSERVE_BASELINE_X86_FMA 0
+#endif

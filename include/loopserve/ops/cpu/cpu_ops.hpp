@@ -5,6 +5,7 @@
 
 #include <loopserve/ops/cpu/cover_lines.hpp>
 #include <loopserve/ops/cpu/cpu.hpp>
+#include <loopserve/ops/cpu/elementwise.hpp>
 #include <loopserve/ops/cpu/key_mass.hpp>
 #include <loopserve/ops/cpu/key_sketch.hpp>
 #include <loopserve/ops/cpu/line_mass.hpp>

@@ -42,7 +42,7 @@ inline void many_rows_bf16(cpu const& b, tensor_view<float const, 2> x, weight_v
     }
   });
   many_rows_job<std::uint32_t> const job{rounded, stride, x.extent(0), w, bias, out.data(), out.stride(0), out.stride(1)};
-  many_rows(b, job, {avx512_bf16::pack_panel, avx512_bf16::many_rows_step, avx512::tile_outputs, 2});
+  many_rows(b, job, {avx512_bf16::pack_panel, avx512_bf16::many_rows_step, avx512::write_outputs, avx512::tile_outputs, 2});
 }
 #endif
 

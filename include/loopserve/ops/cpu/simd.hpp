@@ -35,7 +35,15 @@ using ints = std::int32_t __attribute__((vector_size(16)));
 /// The sum of the lanes, always in the same order: lane i and lane i + half, then halves again.
 [[gnu::always_inline]] inline float sum_native(floats a) { return (a[0] + a[2]) + (a[1] + a[3]); }
 
-[[gnu::always_inline]] inline floats fma_native(floats a, floats b, floats c) { return a * b + c; }
+[[gnu::always_inline]] inline floats fma_native(floats a, floats b, floats c) {
+#if LOOPSERVE_BASELINE_X86_FMA
+  return _mm_fmadd_ps(a, b, c);
+#elif LOOPSERVE_X86_64
+  return a * b + c;
+#else
+  return floats{__builtin_fmaf(a[0], b[0], c[0]), __builtin_fmaf(a[1], b[1], c[1]), __builtin_fmaf(a[2], b[2], c[2]), __builtin_fmaf(a[3], b[3], c[3])};
+#endif
+}
 /// Widening loads and narrowing stores of 16-bit words and bytes. (`__builtin_convertvector` does this too, but gcc 12 splits it in halves.)
 [[gnu::always_inline]] inline words widen(std::uint16_t const* p) { return words{p[0], p[1], p[2], p[3]}; }
 [[gnu::always_inline]] inline ints widen(signed char const* p) { return ints{p[0], p[1], p[2], p[3]}; }

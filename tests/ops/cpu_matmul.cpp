@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include <loopserve/core/rng.hpp>
+#include <loopserve/ops/cpu/cpu_ops.hpp>
+
+using namespace loopserve;
+
+namespace {
+
+std::vector<isa> levels() {
+  std::vector<isa> found;
+  for (isa level : {isa::baseline, isa::avx2, isa::avx512}) {
+    if (level <= best_isa()) { found.push_back(level); }
+  }
+  return found;
+}
+
+std::vector<float> numbers(index_t count, std::uint64_t seed) {
+  counter_rng const draw{seed};
+  std::vector<float> v(static_cast<std::size_t>(count));
+  for (index_t i = 0; i < count; ++i) { v[i] = static_cast<float>(draw.uniform(i) * 2 - 1); }
+  return v;
+}
+
+struct weights {
+  std::vector<unsigned char> bytes;
+  weight_view view;
+
+  weights(element_type type, index_t rows, index_t cols) : bytes(static_cast<std::size_t>(rows * bytes_of(type, cols))) {
+    auto const values = numbers(rows * cols, 5);
+    view = {type, rows, cols, bytes.data()};
+    for (index_t i = 0; i < rows * cols; ++i) {
+      auto const v = values[i];
+      if (type == element_type::f32) { std::memcpy(&bytes[4 * i], &v, 4); }
+      if (type == element_type::f16) { put(2 * i, f16(v).bits); }
+      if (type == element_type::bf16) { put(2 * i, bf16(v).bits); }
+      if (type == element_type::q8_0) {
+        if (i % 32 == 0) { put(i / 32 * 34, f16(0.001F * static_cast<float>(1 + i / 32 % 7)).bits); }
+        bytes[i / 32 * 34 + 2 + i % 32] = static_cast<unsigned char>(static_cast<signed char>(std::lround(v * 127)));
+      }
+    }
+  }
+  void put(index_t at, std::uint16_t bits) { std::memcpy(&bytes[at], &bits, 2); }
+};
+
+std::vector<float> product(auto const& b, std::vector<float> const& x, index_t rows, weight_view w, std::span<float const> bias) {
+  std::vector<float> out(static_cast<std::size_t>(rows * w.rows), NAN);
+  matmul(b, tensor_view<float const, 2>(x.data(), {rows, w.cols}), w, bias, tensor_view<float, 2>(out.data(), {rows, w.rows}));
+  return out;
+}
+
+double largest_difference(std::vector<float> const& a, std::vector<float> const& b) {
+  double most = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    auto const e = std::fabs(static_cast<double>(a[i]) - b[i]);
+    if (!(e <= most)) { most = e; }
+  }
+  return most;
+}
+
+bool same_bits(float const* a, float const* b, index_t n) { return std::memcmp(a, b, static_cast<std::size_t>(n) * sizeof(float)) == 0; }
+
+constexpr element_type types[] = {element_type::f32, element_type::f16, element_type::bf16, element_type::q8_0};
+
+}  // namespace
+
+TEST_CASE("the cpu's product is the reference's for every instruction set, stored type, kind of product and ragged or empty size") {
+  std::vector<cpu> backends;
+  for (isa level : levels()) {
+    for (bool exact : {false, true}) { backends.emplace_back(cpu_options{.threads = 2, .level = level, .exact_products = exact}); }
+  }
+  for (auto type : types) {
+    for (index_t rows : {0, 1, 2, 3, 5, 16, 17, 23}) {
+      for (index_t outputs : {0, 1, 5, 63, 130}) {
+        for (index_t cols : {0, 1, 31, 32, 96, 101, 544}) {
+          if (type == element_type::q8_0 && cols % 32 != 0) { continue; }
+          weights const w(type, outputs, cols);
+          auto const x = numbers(rows * cols, 9);
+          auto const bias = rows % 2 == 0 ? std::vector<float>{} : numbers(outputs, 3);
+          auto const want = product(reference(1), x, rows, w.view, bias);
+          for (auto const& b : backends) {
+            // What rounding a factor to bf16 may cost; the products of float32 are far closer.
+            bool const rounded = b.rounds_activations() && type == element_type::bf16 && rows > few_rows_limit;
+            double const bound = rounded ? 0x1p-9 * (1 + std::sqrt(static_cast<double>(cols))) : 0x1p-24 * static_cast<double>(8 + cols);
+            INFO("isa " << static_cast<int>(b.isa_level()) << " type " << std::string(name_of(type)) << " rows " << rows << " outputs " << outputs << " cols " << cols);
+            CHECK(largest_difference(product(b, x, rows, w.view, bias), want) <= bound);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("rows and outputs may lie apart") {
+  index_t const cols = 70;
+  index_t const outputs = 37;
+  weights const w(element_type::bf16, outputs, cols);
+  for (index_t rows : {3, 20}) {
+    auto const x = numbers(rows * cols, 9);
+    std::vector<float> wide(static_cast<std::size_t>(rows * cols * 3), NAN);
+    for (index_t i = 0; i < rows * cols; ++i) { wide[3 * i] = x[i]; }
+    for (isa level : levels()) {
+      cpu const b(cpu_options{.threads = 2, .level = level});
+      auto const want = product(b, x, rows, w.view, {});
+      std::vector<float> out(static_cast<std::size_t>(rows * outputs * 2), -7.0F);
+      matmul(b, tensor_view<float const, 2>(wide.data(), {rows, cols}, {3 * cols, 3}), w.view, {}, tensor_view<float, 2>(out.data(), {rows, outputs}, {2 * outputs, 2}));
+      for (index_t i = 0; i < rows * outputs; ++i) {
+        CHECK(out[2 * i] == want[i]);
+        CHECK(out[2 * i + 1] == -7.0F);
+      }
+    }
+  }
+}
+
+TEST_CASE("a row has the same bits alone, among others and with any number of threads") {
+  index_t const cols = 544;
+  index_t const outputs = 200;
+  for (isa level : levels()) {
+    for (auto type : types) {
+      weights const w(type, outputs, cols);
+      auto const bias = numbers(outputs, 3);
+      cpu const one(cpu_options{.threads = 1, .level = level});
+      auto const x = numbers(40 * cols, 9);
+      std::vector<float> const first(x.begin(), x.begin() + 16 * cols);
+      auto const few = product(one, first, 16, w.view, bias);
+      auto const many = product(one, x, 40, w.view, bias);
+      INFO("isa " << static_cast<int>(level) << " type " << std::string(name_of(type)));
+      for (int threads : {1, 2, 3}) {
+        cpu const b(cpu_options{.threads = threads, .level = level});
+        for (index_t count : {1, 2, 3, 4, 5, 9, 16}) {
+          auto const part = product(b, first, count, w.view, bias);
+          CHECK(same_bits(part.data(), few.data(), count * outputs));
+        }
+        for (index_t r : {0, 7, 15}) {
+          auto const alone = product(b, {x.begin() + r * cols, x.begin() + (r + 1) * cols}, 1, w.view, bias);
+          CHECK(same_bits(alone.data(), few.data() + r * outputs, outputs));
+        }
+        for (index_t count : {17, 18, 23, 40}) {
+          auto const part = product(b, {x.begin(), x.begin() + count * cols}, count, w.view, bias);
+          CHECK(same_bits(part.data(), many.data(), count * outputs));
+        }
+        auto const shifted = product(b, {x.begin() + 9 * cols, x.end()}, 31, w.view, bias);
+        CHECK(same_bits(shifted.data(), many.data() + 9 * outputs, 31 * outputs));
+      }
+    }
+  }
+}
+
+TEST_CASE("more rows than a block and more inputs than a panel") {
+  index_t const cols = 2100;
+  index_t const rows = many_rows_block + 5;
+  index_t const outputs = 66;
+  weights const w(element_type::bf16, outputs, cols);
+  auto const x = numbers(rows * cols, 9);
+  auto const want = product(reference(2), x, rows, w.view, {});
+  for (bool exact : {false, true}) {
+    auto const got = product(cpu(cpu_options{.threads = 2, .exact_products = exact}), x, rows, w.view, {});
+    CHECK(largest_difference(got, want) <= (exact ? 3e-4 : 0.15));
+  }
+}
+
+TEST_CASE("shapes that do not agree are refused") {
+  weights const w(element_type::f32, 4, 8);
+  auto const x = numbers(8, 1);
+  std::vector<float> out(4);
+  CHECK_THROWS_AS(matmul(cpu(1), tensor_view<float const, 2>(x.data(), {1, 7}), w.view, {}, tensor_view<float, 2>(out.data(), {1, 4})), error);
+  CHECK_THROWS_AS(matmul(cpu(1), tensor_view<float const, 2>(x.data(), {1, 8}), w.view, {}, tensor_view<float, 2>(out.data(), {1, 3})), error);
+  CHECK_THROWS_AS(matmul(cpu(1), tensor_view<float const, 2>(x.data(), {1, 8}), w.view, std::span<float const>(out.data(), 3), tensor_view<float, 2>(out.data(), {1, 4})), error);
+}
