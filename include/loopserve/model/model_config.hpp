@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <limits>
 #include <optional>
 #include <string>
@@ -122,7 +123,8 @@ inline std::vector<token_id> read_ids(json_file const& config, std::string const
   auto const& value = config.at(key);
   if (value.is_array()) {
     for (auto const& one : value) {
-      if (!one.is_number_unsigned() || one.get<std::uint64_t>() > std::numeric_limits<std::int32_t>::max()) { config.wrong(key, "token ids"); }
+      bool const fits = one.is_number_integer() && one.get<std::int64_t>() >= 0 && one.get<std::int64_t>() <= std::numeric_limits<std::int32_t>::max();
+      if (!fits) { config.wrong(key, "token ids"); }
       ids.push_back(token_id{one.get<std::int32_t>()});
     }
   } else {
