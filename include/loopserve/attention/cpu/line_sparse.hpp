@@ -102,7 +102,7 @@ void attend_lines(cpu const& b, std::span<prefill_job<Element> const> jobs) {
     auto const& of = rows[static_cast<std::size_t>(r)];
     auto const& plan = *jobs[static_cast<std::size_t>(of.job)].plan;
     double const filled = std::min(plan.rows, 16) / 16.0;
-    lines[static_cast<std::size_t>(at)].emplace_back(plan, of.heads[0], 14.0, 2.0 * filled);
+    lines[static_cast<std::size_t>(at)].emplace_back(plan, of.heads[0], 14.0, 5.0 * filled);
   });
   std::vector<detail::work_unit> units;
   for (int r = 0; r < static_cast<int>(rows.size()); ++r) {

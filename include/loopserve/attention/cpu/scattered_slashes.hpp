@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include <loopserve/attention/cpu/prefill_tiles.hpp>
@@ -10,64 +11,104 @@
 
 namespace loopserve::detail {
 
-/// Slashes that stand alone: row by row, each row's keys wherever they lie, joined to the running softmax of its lane.
+/// Slashes that stand alone: row by row, since neighbouring rows share no key. All of a tile's rows go along one slash before the next, so that keys and
+/// values are read as they follow each other in memory. What comes out is joined to the running softmax of the tile.
 template <class Element>
 class scattered_slashes {
  public:
   scattered_slashes(cpu const& b, prefill_job<Element> const& job, int kv_head, std::vector<int> const& offsets)
-      : attend_(choose(b.isa_level(), baseline::scattered_row<Element>, avx2::scattered_row<Element>, avx512::scattered_row<Element>)),
+      : score_(choose(b.isa_level(), baseline::slash_scores<Element>, avx2::slash_scores<Element>, avx512::slash_scores<Element>)),
+        weigh_(choose(b.isa_level(), baseline::slash_weights, avx2::slash_weights, avx512::slash_weights)),
+        add_four_(choose(b.isa_level(), baseline::slash_values<4, Element>, avx2::slash_values<4, Element>, avx512::slash_values<4, Element>)),
         job_(job),
         kv_head_(kv_head),
+        padded_((job.kv.head_dim + 15) / 16 * 16),
         offsets_(offsets),
-        keys_(offsets.size() + 16),
-        values_(offsets.size() + 16),
-        scores_(offsets.size() + 16),
-        q_(static_cast<std::size_t>(job.kv.head_dim)),
-        sum_(static_cast<std::size_t>(job.kv.head_dim)) {}
+        rows_(8 * tile_lanes),
+        scores_((offsets.size() + 3) / 4 * 4 * tile_lanes),
+        q_(static_cast<std::size_t>(tile_lanes * padded_)),
+        sums_(q_.size()) {}
 
   void attend(lane_tile const& lanes) {
+    int const first = lanes.first_position(), dim = job_.kv.head_dim, count = lanes.lanes();
+    // Offsets that reach behind the last row's first visible key are no row's.
+    int const reach = lanes.last_position() - first_visible(lanes.last_position(), job_.window);
+    auto const slashes = static_cast<int>(std::upper_bound(offsets_.begin(), offsets_.end(), reach) - offsets_.begin());
+    if (slashes == 0) { return; }
     auto const& state = lanes.state();
-    int const dim = job_.kv.head_dim;
-    for (int l = 0; l < lanes.lanes(); ++l) {
-      int const count = find_cells(lanes.first_position() + l);
-      if (count == 0) { continue; }
-      for (int d = 0; d < dim; ++d) { q_[static_cast<std::size_t>(d)] = state.q[d * tile_lanes + l]; }
-      float found[2];
-      attend_(q_.data(), keys_.data(), values_.data(), count, dim, scores_.data(), sum_.data(), found);
-      float const top = std::max(state.top[l], found[0]);
-      float const fade = std::exp2(state.top[l] - top);
-      float const scale = std::exp2(found[0] - top);
-      state.top[l] = top;
-      state.weight[l] = fade * state.weight[l] + scale * found[1];
-      for (int d = 0; d < dim; ++d) {
-        float& s = state.sum[d * tile_lanes + l];
-        s = fade * s + scale * sum_[static_cast<std::size_t>(d)];
-      }
+    std::fill(q_.begin(), q_.end(), 0.0F);
+    for (int l = 0; l < count; ++l) {
+      for (int d = 0; d < dim; ++d) { q_[static_cast<std::size_t>(l * padded_ + d)] = state.q[d * tile_lanes + l]; }
     }
+    int const rows = (count + 15) / 16 * 16;
+    find(0, first, count, false, rows_.data());
+    for (int j = 0; j < slashes; ++j) {
+      Element const** const now = rows_.data() + j % 2 * tile_lanes;
+      Element const** const next = rows_.data() + (j + 1) % 2 * tile_lanes;
+      find(std::min(j + 1, slashes - 1), first, count, false, next);
+      float* const scores = scores_.data() + index_t{j} * tile_lanes;
+      score_(q_.data(), now, next, rows, dim, padded_, scores);
+      // Rows before the slash begins see nothing on it, nor do lanes without a row.
+      int const begins = std::clamp(offsets_[static_cast<std::size_t>(j)] - first, 0, count);
+      std::fill_n(scores, begins, -std::numeric_limits<float>::infinity());
+      std::fill(scores + count, scores + tile_lanes, -std::numeric_limits<float>::infinity());
+    }
+    int const padded_slashes = (slashes + 3) / 4 * 4;
+    std::fill_n(scores_.data() + index_t{slashes} * tile_lanes, (padded_slashes - slashes) * tile_lanes, -std::numeric_limits<float>::infinity());
+    alignas(64) float top[tile_lanes], weight[tile_lanes];
+    weigh_(scores_.data(), padded_slashes, top, weight);
+    std::fill(sums_.begin(), sums_.end(), 0.0F);
+    for (int j = 0; j < 4; ++j) { find(std::min(j, slashes - 1), first, count, true, rows_.data() + j * tile_lanes); }
+    for (int j = 0; j < padded_slashes; j += 4) {
+      for (int i = 4; i < 8; ++i) { find(std::min(j + i, slashes - 1), first, count, true, rows_.data() + i * tile_lanes); }
+      add_four_(scores_.data() + index_t{j} * tile_lanes, rows_.data(), count, dim, padded_, sums_.data());
+      std::copy_n(rows_.data() + 4 * tile_lanes, 4 * tile_lanes, rows_.data());
+    }
+    join(lanes, top, weight);
   }
 
  private:
-  /// Points keys_ and values_ at the row's cells; the first is repeated behind the last.
-  int find_cells(int position) {
-    int const first = first_visible(position, job_.window);
-    int n = 0;
-    for (int const offset : offsets_) {
-      int const key = position - offset;
-      if (key < first) { break; }
-      keys_[static_cast<std::size_t>(n)] = job_.kv.key(key, kv_head_);
-      values_[static_cast<std::size_t>(n)] = job_.kv.value(key, kv_head_);
-      ++n;
+  /// Points `rows` at the keys (or values) of slash `j` for the rows from position `first` on; where a row has none, at one that exists.
+  void find(int j, int first, int count, bool values, Element const** rows) const {
+    int const offset = offsets_[static_cast<std::size_t>(j)];
+    auto const at = [&](int key) { return values ? job_.kv.value(key, kv_head_) : job_.kv.key(key, kv_head_); };
+    int l = std::clamp(offset - first, 0, count - 1);
+    std::fill_n(rows, l, at(first + l - offset));
+    while (l < count) {
+      int const key = first + l - offset;
+      int const run = std::min(job_.kv.run(key, kv_head_), count - l);
+      Element const* const row = at(key);
+      for (int i = 0; i < run; ++i) { rows[l + i] = row + i * job_.kv.row_stride; }
+      l += run;
     }
-    for (int pad = n; n > 0 && pad % 16 != 0; ++pad) { keys_[static_cast<std::size_t>(pad)] = keys_[0]; }
-    return n;
+    std::fill(rows + count, rows + tile_lanes, rows[0]);
   }
 
-  void (*attend_)(float const*, Element const* const*, Element const* const*, int, int, float*, float*, float*);
+  void join(lane_tile const& lanes, float const* top, float const* weight) const {
+    auto const& state = lanes.state();
+    float fade[tile_lanes] = {}, scale[tile_lanes] = {};
+    for (int l = 0; l < lanes.lanes(); ++l) {
+      float const joint = std::max(state.top[l], top[l]);
+      fade[l] = std::exp2(state.top[l] - joint);
+      scale[l] = std::exp2(top[l] - joint);
+      state.top[l] = joint;
+      state.weight[l] = fade[l] * state.weight[l] + scale[l] * weight[l];
+    }
+    for (int d = 0; d < job_.kv.head_dim; ++d) {
+      float* const sum = state.sum + index_t{d} * tile_lanes;
+      for (int l = 0; l < tile_lanes; ++l) { sum[l] = fade[l] * sum[l] + scale[l] * sums_[static_cast<std::size_t>(l * padded_ + d)]; }
+    }
+  }
+
+  void (*score_)(float const*, Element const* const*, Element const* const*, int, int, int, float*);
+  void (*weigh_)(float*, int, float*, float*);
+  void (*add_four_)(float const*, Element const* const*, int, int, int, float*);
   prefill_job<Element> const& job_;
   int kv_head_;
+  int padded_;
   std::vector<int> const& offsets_;
-  std::vector<Element const*> keys_, values_;
-  std::vector<float> scores_, q_, sum_;
+  std::vector<Element const*> rows_;
+  std::vector<float> scores_, q_, sums_;
 };
 
 }  // namespace loopserve::detail
