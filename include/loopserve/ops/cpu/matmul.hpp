@@ -68,7 +68,7 @@ inline void matmul(cpu const& b, tensor_view<float const, 2> x, weight_view w, s
     many_rows_job<float> const job{rows.data(), rows.stride(0), rows.extent(0), w, added, out.data(), out.stride(0), out.stride(1)};
     return detail::many_rows(b, job, detail::many_rows_kernels_of(level, w.type));
   }
-  auto* const packed = detail::thread_scratch<float, 2>(x.extent(0) * (w.cols + 16));
+  auto* const packed = detail::thread_scratch<float, 2>((x.extent(0) + 3) / 4 * 4 * (w.cols + 16));
   choose(level, baseline::pack_few_rows, avx2::pack_few_rows, avx512::pack_few_rows)(x, packed);
   few_rows_job const job{packed, x.extent(0), w, added, out.data(), out.stride(0), out.stride(1)};
   auto* const kernel = detail::few_rows_kernel_of(level, w.type);
