@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <loopserve/attention/cpu/cpu_attention.hpp>
+#include <loopserve/kv/any_compressor.hpp>
 #include <loopserve/kv/keep_all.hpp>
 #include <loopserve/kv/progressive.hpp>
 #include <loopserve/kv/sink_window.hpp>
@@ -32,6 +33,20 @@ void all_policies() {
 }
 
 }  // namespace
+
+TEST_CASE("a KV policy by name keeps the laws, and no other name is one") {
+  using any = ls::any_compressor<ls::cpu>;
+  ls::cpu b{1};
+  ls::any_compressor_options o;
+  o.budget = 30;
+  for (auto const* name : {"keep_all", "sink_window", "progressive", "with_recall:progressive", "with_recall:sink_window"}) {
+    o.name = name;
+    CHECK_NOTHROW((ls::testing::policy_laws<any, ls::bf16>(b, o)));
+    if (o.name.starts_with("with_recall")) { CHECK_NOTHROW((ls::testing::law_needle_at_once<any, ls::bf16>(b, o))); }
+  }
+  o.name = "quest";
+  CHECK_THROWS_AS(any(b, o), ls::error);
+}
 
 TEST_CASE_TEMPLATE("a KV policy keeps the laws on reference", Element, float, ls::f16) { all_policies<ls::reference, Element>(); }
 TEST_CASE("a KV policy keeps the laws on cpu") { all_policies<ls::cpu, ls::bf16>(); }

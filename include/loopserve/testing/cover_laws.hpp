@@ -89,6 +89,18 @@ void law_cover_reaches_alpha(Backend& b, cover_case const& c, cover_options cons
   require_near(made.result.covered, covered, tolerance, "a cover reports the mass that it covers");
   require(covered >= o.alpha - tolerance, "a cover reaches alpha: " + std::to_string(covered));
   require(made.result.picks == 0 || made.result.before_last < o.alpha, "the last line of a cover is needed");
+  if (made.result.picks > 0 && c.keys <= 60) {
+    bool found = false;  // one of the lines is the last: without it, what was covered before it
+    for (auto* list : {&made.verticals, &made.slashes}) {
+      for (std::size_t i = 0; i < list->size() && !found; ++i) {
+        auto without = *list;
+        without.erase(without.begin() + static_cast<std::ptrdiff_t>(i));
+        double const rest = list == &made.verticals ? c.covered(without, made.slashes) : c.covered(made.verticals, without);
+        found = std::abs(rest - made.result.before_last) <= tolerance;
+      }
+    }
+    require(found, "taking back the last line of a cover leaves what it covered before");
+  }
   require(made.result.picks == static_cast<int>(made.verticals.size() + made.slashes.size()) - local - sinks, "a cover counts the lines it picked");
   index_t cost = 0, area = 0, causal = 0;
   for (int line : made.verticals) { cost += line_length(line, c.rows, c.keys); }

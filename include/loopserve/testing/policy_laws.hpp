@@ -141,7 +141,7 @@ void law_turns_start_afresh(typename Policy::backend_type& b, typename Policy::o
       run_type run(b, Policy(b, o), {});
       run.begin();
       run.tokens(0, 37, 8);
-      run.policy().truncate(cut);
+      if (cut < run.shape().context) { run.policy().truncate(cut); }
       run_type fresh(b, Policy(b, o), {.context = length, .seed = 4});
       for (int l = 0; l < fresh.shape().layers; ++l) {
         std::copy_n(run.context(l).keys.begin(), cut * 2 * 16, fresh.context(l).keys.begin());
@@ -151,7 +151,7 @@ void law_turns_start_afresh(typename Policy::backend_type& b, typename Policy::o
       for (int l = 0; l < fresh.shape().layers; ++l) { again.context(l) = fresh.context(l); }
       fresh.begin(6);
       again.begin(6);
-      require(fresh.tokens(0, 40, 10) == again.tokens(0, 40, 10), "after truncate, a turn keeps what a fresh policy keeps");
+      require(fresh.tokens(0, 40, 10) == again.tokens(0, 40, 10), "a later turn keeps what a fresh policy keeps");
     }
   }
 }
