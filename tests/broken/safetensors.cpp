@@ -171,12 +171,17 @@ TEST_CASE("NaN and infinity in weights are found in every type, and the tensor i
     for (index_t element : {index_t{0}, index_t{2500000}, count - 1}) {
       auto const block = element / 32 * 32;
       auto const byte = type == element_type::q8_0 ? bytes_of(type, block) : bytes_of(type, element);
-      auto const width = type == element_type::f32 ? 4 : 2;
-      std::memset(data.data() + byte, 0x7f, static_cast<std::size_t>(width));
-      data[static_cast<std::size_t>(byte) + static_cast<std::size_t>(width) - 2] = 0xff;
+      std::size_t const width = type == element_type::f32 ? 4 : 2;
       auto const named = type == element_type::q8_0 ? block : element;
-      CHECK(contains(refusal([&] { check_finite(one, 2); }), "found NaN or infinity at element " + std::to_string(named)));
-      std::memset(data.data() + byte, 0, static_cast<std::size_t>(width));
+      std::uint32_t const infinity = type == element_type::f32 ? 0x7f800000u : type == element_type::bf16 ? 0x7f80u : 0x7c00u;
+      for (std::uint32_t bits : {infinity, infinity | 1u << (8 * width - 1), infinity + 1, ~0u}) {
+        std::memcpy(data.data() + byte, &bits, width);
+        CHECK(contains(refusal([&] { check_finite(one, 2); }), "found NaN or infinity at element " + std::to_string(named)));
+      }
+      std::uint32_t const largest_finite = infinity - 1;
+      std::memcpy(data.data() + byte, &largest_finite, width);
+      CHECK(refusal([&] { check_finite(one, 2); }) == "accepted");
+      std::memset(data.data() + byte, 0, width);
     }
   }
 }
