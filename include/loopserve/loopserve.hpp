@@ -92,6 +92,13 @@
 #include <loopserve/model/text/bpe.hpp>
 #include <loopserve/model/text/byte_alphabet.hpp>
 #include <loopserve/model/text/chat_template.hpp>
+#include <loopserve/model/text/jinja_expression_parser.hpp>
+#include <loopserve/model/text/jinja_functions.hpp>
+#include <loopserve/model/text/jinja_lexer.hpp>
+#include <loopserve/model/text/jinja_parser.hpp>
+#include <loopserve/model/text/jinja_renderer.hpp>
+#include <loopserve/model/text/jinja_tree.hpp>
+#include <loopserve/model/text/jinja_value.hpp>
 #include <loopserve/model/text/json_part.hpp>
 #include <loopserve/model/text/normalizer.hpp>
 #include <loopserve/model/text/pre_tokenizer.hpp>

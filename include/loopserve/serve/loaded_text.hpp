@@ -19,7 +19,13 @@ struct loaded_text {
   chat_template chat;
   std::vector<token_id> stop_tokens;
 
-  std::vector<token_id> encode(std::span<chat_message const> messages) const { return words.encode(chat.render(messages, true)); }
+  std::vector<token_id> encode(std::span<chat_message const> messages) const {
+    auto const fresh = words.encode(chat.render(messages, true));
+    if (!chat.is_plain()) { return fresh; }
+    auto tokens = words.initial_tokens();
+    tokens.insert(tokens.end(), fresh.begin(), fresh.end());
+    return tokens;
+  }
 };
 
 /// Reads them from the model's own files; `render`, where given, replaces the chat template.
