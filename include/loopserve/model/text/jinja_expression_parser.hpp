@@ -44,7 +44,7 @@ class expression_parser {
     if (!at(k::block_end)) { fail("expected the end of the tag, found '" + now().text + "'"); }
     advance();
   }
-  node_ptr make(node::kind type, std::string name = {}) const {
+  [[gnu::cold]] node_ptr make(node::kind type, std::string name = {}) const {
     auto out = std::make_unique<node>();
     out->type = type;
     out->offset = now().offset;
@@ -63,7 +63,7 @@ class expression_parser {
     expression_parser& p_;
   };
 
-  node_ptr expression() {
+  [[gnu::cold]] node_ptr expression() {
     deeper const guard(*this);
     auto first = either();
     while (at_name("if")) {
@@ -77,13 +77,13 @@ class expression_parser {
     return first;
   }
 
-  node_ptr join(node_ptr out, node_ptr left, node_ptr right) const {
+  [[gnu::cold]] node_ptr join(node_ptr out, node_ptr left, node_ptr right) const {
     out->children.push_back(std::move(left));
     out->children.push_back(std::move(right));
     return out;
   }
 
-  node_ptr either() {
+  [[gnu::cold]] node_ptr either() {
     auto left = both();
     while (at_name("or")) {
       auto out = make(node::kind::either);
@@ -93,7 +93,7 @@ class expression_parser {
     return left;
   }
 
-  node_ptr both() {
+  [[gnu::cold]] node_ptr both() {
     auto left = negation();
     while (at_name("and")) {
       auto out = make(node::kind::both);
@@ -103,7 +103,7 @@ class expression_parser {
     return left;
   }
 
-  node_ptr negation() {
+  [[gnu::cold]] node_ptr negation() {
     if (!at_name("not")) { return comparison(); }
     deeper const guard(*this);
     auto out = make(node::kind::unary, "not");
@@ -112,7 +112,7 @@ class expression_parser {
     return out;
   }
 
-  node_ptr comparison() {
+  [[gnu::cold]] node_ptr comparison() {
     auto left = binary(0);
     for (;;) {
       std::string op;
@@ -133,7 +133,7 @@ class expression_parser {
   }
 
   /// + and -, then ~, then * / // %: each level binds tighter.
-  node_ptr binary(int level) {
+  [[gnu::cold]] node_ptr binary(int level) {
     static constexpr std::string_view levels[3][4] = {{"+", "-", "", ""}, {"~", "", "", ""}, {"*", "/", "//", "%"}};
     if (level == 3) { return unary(true); }
     auto left = binary(level + 1);
@@ -152,7 +152,7 @@ class expression_parser {
     }
   }
 
-  node_ptr unary(bool with_filters) {
+  [[gnu::cold]] node_ptr unary(bool with_filters) {
     if (!at_op("-") && !at_op("+")) {
       auto out = postfix(primary());
       return with_filters ? filters(std::move(out)) : std::move(out);
@@ -165,7 +165,7 @@ class expression_parser {
     return with_filters ? filters(std::move(postfixed)) : std::move(postfixed);
   }
 
-  node_ptr primary() {
+  [[gnu::cold]] node_ptr primary() {
     deeper const guard(*this);
     auto out = make(node::kind::constant);
     if (at(k::string)) {
@@ -201,7 +201,7 @@ class expression_parser {
     return out;
   }
 
-  node_ptr list(node_ptr first, std::string_view end) {
+  [[gnu::cold]] node_ptr list(node_ptr first, std::string_view end) {
     auto out = make(node::kind::list);
     if (first) {
       out->children.push_back(std::move(first));
@@ -214,7 +214,7 @@ class expression_parser {
     return out;
   }
 
-  node_ptr object() {
+  [[gnu::cold]] node_ptr object() {
     auto out = make(node::kind::object);
     while (!accept_op("}")) {
       out->children.push_back(expression());
@@ -225,7 +225,7 @@ class expression_parser {
     return out;
   }
 
-  node_ptr postfix(node_ptr of) {
+  [[gnu::cold]] node_ptr postfix(node_ptr of) {
     for (;;) {
       if (at_op(".")) {
         auto out = make(node::kind::attribute);
@@ -246,7 +246,7 @@ class expression_parser {
     }
   }
 
-  node_ptr subscript(node_ptr of) {
+  [[gnu::cold]] node_ptr subscript(node_ptr of) {
     auto out = make(node::kind::index);
     advance();
     out->children.push_back(std::move(of));
@@ -260,7 +260,7 @@ class expression_parser {
     return out;
   }
 
-  void arguments(node& out) {
+  [[gnu::cold]] void arguments(node& out) {
     expect_op("(");
     while (!accept_op(")")) {
       if (at(k::name) && ahead().type == k::op && ahead().text == "=") {
@@ -276,7 +276,7 @@ class expression_parser {
     }
   }
 
-  node_ptr filters(node_ptr of) {
+  [[gnu::cold]] node_ptr filters(node_ptr of) {
     for (;;) {
       if (at_op("|")) {
         auto out = make(node::kind::filter);
@@ -295,7 +295,7 @@ class expression_parser {
     }
   }
 
-  node_ptr test(node_ptr of) {
+  [[gnu::cold]] node_ptr test(node_ptr of) {
     auto out = make(node::kind::test);
     advance();
     out->negated = accept_name("not");

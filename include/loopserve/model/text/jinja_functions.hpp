@@ -18,7 +18,7 @@ inline constexpr std::string_view white_space = " \t\n\r\v\f";  ///< what strip(
 enum class side { left, right, both };
 
 /// Python's strip: the characters of `set`, or all white space where it is empty. Bytes keep their sources.
-inline tracked_text stripped(tracked_text const& t, side which, std::string_view set) {
+[[gnu::cold]] inline tracked_text stripped(tracked_text const& t, side which, std::string_view set) {
   std::string_view const text = t.text;
   auto const width_at = [&](std::size_t i) -> std::size_t {  // of a character to strip at i, else 0
     auto const step = step_utf8(text, i);
@@ -49,7 +49,7 @@ inline tracked_text stripped(tracked_text const& t, side which, std::string_view
 }
 
 /// Python's split with a separator.
-inline value split(tracked_text const& t, std::string_view separator, std::int64_t limit) {
+[[gnu::cold]] inline value split(tracked_text const& t, std::string_view separator, std::int64_t limit) {
   value::items out;
   std::size_t at = 0;
   for (auto next = t.text.find(separator); next != std::string::npos && limit != 0; next = t.text.find(separator, at), --limit) {
@@ -61,7 +61,7 @@ inline value split(tracked_text const& t, std::string_view separator, std::int64
 }
 
 /// Python's split without one: words between white space.
-inline value split_words(tracked_text const& t) {
+[[gnu::cold]] inline value split_words(tracked_text const& t) {
   value::items out;
   std::size_t at = 0;
   for (;;) {
@@ -73,7 +73,7 @@ inline value split_words(tracked_text const& t) {
   }
 }
 
-inline tracked_text replaced(tracked_text const& t, std::string_view from, tracked_text const& to) {
+[[gnu::cold]] inline tracked_text replaced(tracked_text const& t, std::string_view from, tracked_text const& to) {
   if (from.empty()) { throw unsupported("replace() of an empty text is not supported"); }
   tracked_text out;
   std::size_t at = 0;
@@ -87,7 +87,7 @@ inline tracked_text replaced(tracked_text const& t, std::string_view from, track
 }
 
 /// ASCII letters only: other letters change their length.
-inline tracked_text with_case(tracked_text t, bool upper) {
+[[gnu::cold]] inline tracked_text with_case(tracked_text t, bool upper) {
   for (auto& c : t.text) {
     if (upper ? (c >= 'a' && c <= 'z') : (c >= 'A' && c <= 'Z')) { c = static_cast<char>(c ^ 0x20); }
   }
@@ -95,7 +95,7 @@ inline tracked_text with_case(tracked_text t, bool upper) {
 }
 
 /// What {{ }} writes.
-inline tracked_text written(value const& v) {
+[[gnu::cold]] inline tracked_text written(value const& v) {
   switch (v.type) {
     case value::kind::undefined: return {};
     case value::kind::none: return tracked_text("None");
@@ -107,7 +107,7 @@ inline tracked_text written(value const& v) {
 }
 
 /// JSON as Hugging Face's tojson filter writes it (Python's separators, UTF-8 as it is).
-inline tracked_text json_of(value const& v, int depth = 0) {
+[[gnu::cold]] inline tracked_text json_of(value const& v, int depth = 0) {
   if (depth > 100) { throw unsupported("tojson: nested too deeply"); }
   tracked_text out;
   switch (v.type) {
@@ -166,7 +166,7 @@ inline tracked_text json_of(value const& v, int depth = 0) {
 }
 
 /// The elements that a loop sees: of a list, the keys of an object, the characters of a text; none of what is undefined.
-inline value::items elements_of(value const& v) {
+[[gnu::cold]] inline value::items elements_of(value const& v) {
   value::items out;
   switch (v.type) {
     case value::kind::undefined: return out;
@@ -191,7 +191,7 @@ inline std::int64_t length_of(value const& v) {
   return static_cast<std::int64_t>(elements_of(v).size());
 }
 
-inline bool contains(value const& whole, value const& part) {
+[[gnu::cold]] inline bool contains(value const& whole, value const& part) {
   if (whole.is(value::kind::text)) {
     if (!part.is(value::kind::text)) { throw unsupported("'in' looks for a value that is no text in a text"); }
     return whole.text.text.find(part.text.text) != std::string::npos;
@@ -201,7 +201,7 @@ inline bool contains(value const& whole, value const& part) {
 }
 
 /// `value is name`. Throws for tests that are not known.
-inline bool passes(std::string const& name, value const& v, std::vector<value> const& arguments) {
+[[gnu::cold]] inline bool passes(std::string const& name, value const& v, std::vector<value> const& arguments) {
   using kind = value::kind;
   auto const other = [&]() -> value const& {
     if (arguments.size() != 1) { throw unsupported("the test '" + name + "' wants one value"); }
@@ -226,7 +226,7 @@ inline bool passes(std::string const& name, value const& v, std::vector<value> c
 }
 
 /// text.name(arguments). Throws for methods that are not known.
-inline value text_method(tracked_text const& t, std::string const& name, std::vector<value> const& arguments) {
+[[gnu::cold]] inline value text_method(tracked_text const& t, std::string const& name, std::vector<value> const& arguments) {
   auto const text_at = [&](std::size_t i) -> tracked_text const& {
     if (i >= arguments.size() || !arguments[i].is(value::kind::text)) { throw unsupported("the method '" + name + "' wants a text"); }
     return arguments[i].text;
@@ -255,12 +255,12 @@ inline value text_method(tracked_text const& t, std::string const& name, std::ve
 }
 
 /// -1, 0 or 1 against what an operator asks for.
-inline value compared(std::string const& op, std::int64_t difference) {
+[[gnu::cold]] inline value compared(std::string const& op, std::int64_t difference) {
   return value::boolean(op == "<" ? difference < 0 : op == "<=" ? difference <= 0 : op == ">" ? difference > 0 : difference >= 0);
 }
 
 /// Python's arithmetic of whole numbers.
-inline value arithmetic(std::string const& op, std::int64_t x, std::int64_t y) {
+[[gnu::cold]] inline value arithmetic(std::string const& op, std::int64_t x, std::int64_t y) {
   if (op[0] == '<' || op[0] == '>') { return compared(op, x < y ? -1 : x > y ? 1 : 0); }
   constexpr std::int64_t largest = std::int64_t{1} << 30;
   if (x > largest || x < -largest || y > largest || y < -largest) { throw unsupported("the numbers are too large"); }

@@ -27,7 +27,7 @@ class lexer {
     if (!source_.empty() && source_.back() == '\n') { source_.remove_suffix(1); }
   }
 
-  std::vector<token> run() && {
+  [[gnu::cold]] std::vector<token> run() && {
     while (at_ < source_.size()) { data(); }
     add(token::kind::end, "");
     return std::move(tokens_);
@@ -38,12 +38,12 @@ class lexer {
   static bool letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
   static bool digit(char c) { return c >= '0' && c <= '9'; }
 
-  void add(token::kind type, std::string text) { tokens_.push_back({type, std::move(text), at_}); }
+  [[gnu::cold]] void add(token::kind type, std::string text) { tokens_.push_back({type, std::move(text), at_}); }
   char peek(std::size_t ahead = 0) const { return at_ + ahead < source_.size() ? source_[at_ + ahead] : '\0'; }
   [[noreturn]] void fail(std::string const& what) const { throw unsupported("offset " + std::to_string(at_) + ": " + what); }
 
   /// Text up to the next tag, then the tag.
-  void data() {
+  [[gnu::cold]] void data() {
     auto open = at_;
     for (; open < source_.size(); ++open) {
       open = source_.find('{', open);
@@ -83,23 +83,23 @@ class lexer {
   }
 
   /// Blanks between the beginning of the tag's line and the tag go.
-  void strip_line(std::string& text, std::size_t open) const {
+  [[gnu::cold]] void strip_line(std::string& text, std::size_t open) const {
     auto line = open;
     while (line > 0 && (source_[line - 1] == ' ' || source_[line - 1] == '\t')) { --line; }
     if (line != 0 && source_[line - 1] != '\n') { return; }
     for (auto n = open - line; n > 0 && !text.empty() && (text.back() == ' ' || text.back() == '\t'); --n) { text.pop_back(); }
   }
 
-  void put_data(std::string text) {
+  [[gnu::cold]] void put_data(std::string text) {
     if (!text.empty()) { add(token::kind::data, std::move(text)); }
   }
 
-  void close(bool minus, bool block) {
+  [[gnu::cold]] void close(bool minus, bool block) {
     strip_next_ = minus;
     trim_newline_ = block && !minus;
   }
 
-  void comment() {
+  [[gnu::cold]] void comment() {
     auto const end = source_.find("#}", at_);
     if (end == std::string_view::npos) { fail("a comment has no end"); }
     bool const minus = end > at_ && source_[end - 1] == '-';
@@ -107,7 +107,7 @@ class lexer {
     close(minus, true);
   }
 
-  void tag(bool output) {
+  [[gnu::cold]] void tag(bool output) {
     add(output ? token::kind::output_begin : token::kind::block_begin, "");
     char const last = output ? '}' : '%';
     int depth = 0;
@@ -128,7 +128,7 @@ class lexer {
     }
   }
 
-  void one(int& depth) {
+  [[gnu::cold]] void one(int& depth) {
     auto const c = peek();
     if (c == '\'' || c == '"') { return literal(c); }
     if (letter(c)) {
@@ -158,7 +158,7 @@ class lexer {
     ++at_;
   }
 
-  void literal(char quote) {
+  [[gnu::cold]] void literal(char quote) {
     auto const begin = at_++;
     std::string text;
     for (;; ++at_) {
@@ -186,7 +186,7 @@ class lexer {
     tokens_.push_back({token::kind::string, std::move(text), begin});
   }
 
-  std::string unicode() {
+  [[gnu::cold]] std::string unicode() {
     char32_t c = 0;
     for (int i = 0; i < 4; ++i) {
       ++at_;

@@ -16,7 +16,7 @@ class parser : private expression_parser {
  public:
   explicit parser(std::string_view source) : expression_parser(source) {}
 
-  node_ptr run() && {
+  [[gnu::cold]] node_ptr run() && {
     auto out = statements({});
     if (!at(token::kind::end)) { fail("'" + now().text + "' has no beginning"); }
     return out;
@@ -24,7 +24,7 @@ class parser : private expression_parser {
 
  private:
   /// Statements up to a block tag whose name is one of `ends`; the tag's name has been read then, its rest has not.
-  node_ptr statements(std::vector<std::string_view> const& ends) {
+  [[gnu::cold]] node_ptr statements(std::vector<std::string_view> const& ends) {
     deeper const guard(*this);
     auto out = make(node::kind::sequence);
     while (!at(k::end)) {
@@ -56,7 +56,7 @@ class parser : private expression_parser {
     return out;
   }
 
-  node_ptr statement(std::string const& name) {
+  [[gnu::cold]] node_ptr statement(std::string const& name) {
     if (name == "if") { return choose(); }
     if (name == "for") { return loop(); }
     if (name == "set") { return assign(); }
@@ -75,7 +75,7 @@ class parser : private expression_parser {
     fail("the statement '" + name + "' is not supported");
   }
 
-  node_ptr choose() {
+  [[gnu::cold]] node_ptr choose() {
     deeper const guard(*this);
     auto out = make(node::kind::choose);
     out->children.push_back(expression());
@@ -94,7 +94,7 @@ class parser : private expression_parser {
   }
 
   /// children: the list, the condition or null, the body, what stands for an empty list or null
-  node_ptr loop() {
+  [[gnu::cold]] node_ptr loop() {
     auto out = make(node::kind::loop);
     do { out->names.push_back(expect_name()); } while (accept_op(","));
     if (!accept_name("in")) { fail("expected 'in', found '" + now().text + "'"); }
@@ -112,7 +112,7 @@ class parser : private expression_parser {
     return out;
   }
 
-  node_ptr assign() {
+  [[gnu::cold]] node_ptr assign() {
     auto out = make(node::kind::assign, expect_name());
     if (accept_op(".")) { out->names.push_back(expect_name()); }
     if (accept_op("=")) {
@@ -128,7 +128,7 @@ class parser : private expression_parser {
   }
 
   /// children: the body, then a default or null for each parameter
-  node_ptr macro() {
+  [[gnu::cold]] node_ptr macro() {
     auto out = make(node::kind::macro, expect_name());
     out->children.push_back(nullptr);
     expect_op("(");

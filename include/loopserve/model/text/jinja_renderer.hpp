@@ -26,7 +26,7 @@ class renderer {
  public:
   explicit renderer(value::members globals) { scopes_.push_back(std::move(globals)); }
 
-  tracked_text run(node const& root) && {
+  [[gnu::cold]] tracked_text run(node const& root) && {
     execute(root);
     return std::move(out_);
   }
@@ -61,7 +61,7 @@ class renderer {
     return value::undefined(name);
   }
 
-  flow execute(node const& n) {
+  [[gnu::cold]] flow execute(node const& n) {
     if (++steps_ > most_steps) { fail(n, "it runs too long"); }
     switch (n.type) {
       case kind::sequence:
@@ -87,7 +87,7 @@ class renderer {
     }
   }
 
-  tracked_text captured(node const& body) {
+  [[gnu::cold]] tracked_text captured(node const& body) {
     auto outer = std::move(out_);
     out_ = {};
     execute(body);
@@ -95,14 +95,14 @@ class renderer {
     return outer;
   }
 
-  void assign(node const& n, value v) {
+  [[gnu::cold]] void assign(node const& n, value v) {
     if (n.names.empty()) { return set(n.name, std::move(v)); }
     auto target = get(n.name);
     if (!target.is(value::kind::object)) { fail(n, "'" + n.name + "' is no namespace"); }
     target.set_member(n.names[0], std::move(v));
   }
 
-  void loop(node const& n) {
+  [[gnu::cold]] void loop(node const& n) {
     auto items = elements_of(evaluate(*n.children[0]));
     if (n.children[1]) {
       value::items kept;
@@ -139,14 +139,14 @@ class renderer {
     }
   }
 
-  void bind(node const& n, value const& item) {
+  [[gnu::cold]] void bind(node const& n, value const& item) {
     if (n.names.size() == 1) { return set(n.names[0], item); }
     auto const parts = elements_of(item);
     if (parts.size() != n.names.size()) { fail(n, "a loop's element has not as many parts as the loop has names"); }
     for (std::size_t i = 0; i < parts.size(); ++i) { set(n.names[i], parts[i]); }
   }
 
-  value evaluate(node const& n) {
+  [[gnu::cold]] value evaluate(node const& n) {
     if (++steps_ > most_steps) { fail(n, "it runs too long"); }
     switch (n.type) {
       case kind::constant: return n.constant;
@@ -185,7 +185,7 @@ class renderer {
   }
 
   /// The plain arguments; keyword arguments are read where they are known.
-  std::vector<value> values(node const& n, std::size_t first) {
+  [[gnu::cold]] std::vector<value> values(node const& n, std::size_t first) {
     std::vector<value> out;
     for (auto i = first; i < n.children.size(); ++i) {
       if (n.children[i]->type != kind::keyword) { out.push_back(evaluate(*n.children[i])); }
@@ -193,13 +193,13 @@ class renderer {
     return out;
   }
 
-  static value member(node const& n, value const& of, std::string const& name) {
+  [[gnu::cold]] static value member(node const& n, value const& of, std::string const& name) {
     if (of.is(value::kind::undefined)) { fail(n, "'" + of.text.text + "' is undefined, and its '" + name + "' is wanted"); }
     auto const* found = of.member(name);
     return found ? *found : value::undefined(name);
   }
 
-  value indexed(node const& n) {
+  [[gnu::cold]] value indexed(node const& n) {
     auto const of = evaluate(*n.children[0]);
     auto const key = evaluate(*n.children[1]);
     if (key.is(value::kind::text)) { return member(n, of, key.text.text); }
@@ -210,7 +210,7 @@ class renderer {
     return i < 0 || i >= size ? value::undefined("element " + std::to_string(key.number)) : (*items)[static_cast<std::size_t>(i)];
   }
 
-  value sliced(node const& n) {
+  [[gnu::cold]] value sliced(node const& n) {
     auto const of = evaluate(*n.children[0]);
     auto const items = elements_of(of);
     auto const size = static_cast<std::int64_t>(items.size());
@@ -234,7 +234,7 @@ class renderer {
     return of.is(value::kind::text) ? value::string(joined(out, {})) : value::array(std::move(out));
   }
 
-  static tracked_text joined(value::items const& items, tracked_text const& separator) {
+  [[gnu::cold]] static tracked_text joined(value::items const& items, tracked_text const& separator) {
     tracked_text out;
     for (std::size_t i = 0; i < items.size(); ++i) {
       if (i > 0) { out.append(separator); }
@@ -243,7 +243,7 @@ class renderer {
     return out;
   }
 
-  value called(node const& n) {
+  [[gnu::cold]] value called(node const& n) {
     auto const& callee = *n.children[0];
     if (callee.type == kind::attribute) {
       auto const of = evaluate(*callee.children[0]);
@@ -281,7 +281,7 @@ class renderer {
     return value::array(std::move(out));
   }
 
-  static value object_method(node const& n, value const& of, std::string const& name, std::vector<value> const& arguments) {
+  [[gnu::cold]] static value object_method(node const& n, value const& of, std::string const& name, std::vector<value> const& arguments) {
     if (name == "get" && !arguments.empty() && arguments[0].is(value::kind::text)) {
       auto const* found = of.member(arguments[0].text.text);
       return found ? *found : arguments.size() > 1 ? arguments[1] : value::none();
@@ -297,7 +297,7 @@ class renderer {
     fail(n, "the method '" + name + "' of an object is not supported");
   }
 
-  value run_macro(node const& call, node const& m) {
+  [[gnu::cold]] value run_macro(node const& call, node const& m) {
     if (++depth_ > 50) { fail(call, "macros call each other too deeply"); }
     auto const given = values(call, 1);
     variables scope;
@@ -315,7 +315,7 @@ class renderer {
     return value::string(std::move(out));
   }
 
-  value filtered(node const& n) {
+  [[gnu::cold]] value filtered(node const& n) {
     auto const& name = n.name;
     auto const of = evaluate(*n.children[0]);
     auto const arguments = values(n, 1);
@@ -343,7 +343,7 @@ class renderer {
   }
 
   /// selectattr(member, test, value) and rejectattr: the elements whose member passes, or does not.
-  static value chosen(node const& n, value const& of, std::vector<value> const& arguments) {
+  [[gnu::cold]] static value chosen(node const& n, value const& of, std::vector<value> const& arguments) {
     if (arguments.empty() || arguments.size() > 3) { fail(n, n.name + " takes a member's name, a test and a value"); }
     value::items out;
     for (auto const& item : elements_of(of)) {
@@ -354,14 +354,14 @@ class renderer {
     return value::array(std::move(out));
   }
 
-  value unary(node const& n) {
+  [[gnu::cold]] value unary(node const& n) {
     auto const of = evaluate(*n.children[0]);
     if (n.name == "not") { return value::boolean(!of.truth()); }
     if (!of.is_number()) { fail(n, "a sign before a value that is no number"); }
     return value::integer(n.name == "-" ? -of.number : of.number);
   }
 
-  static value binary(node const& n, value const& a, value const& b) {
+  [[gnu::cold]] static value binary(node const& n, value const& a, value const& b) {
     auto const& op = n.name;
     if (op == "==") { return value::boolean(a == b); }
     if (op == "!=") { return value::boolean(!(a == b)); }

@@ -25,16 +25,25 @@ struct tracked_text {
   std::string text;
   std::vector<std::int32_t> source;
 
-  tracked_text() = default;
-  tracked_text(std::string t, std::int32_t from = 0) : text(std::move(t)), source(text.size(), from) {}
+  // Out of line, as value's below: they stand at hundreds of places, and templates are read for milliseconds.
+  [[gnu::cold, gnu::noinline]] tracked_text() noexcept {}
+  [[gnu::cold, gnu::noinline]] tracked_text(tracked_text const& other) : text(other.text), source(other.source) {}
+  [[gnu::cold, gnu::noinline]] tracked_text(tracked_text&& other) noexcept : text(std::move(other.text)), source(std::move(other.source)) {}
+  [[gnu::cold, gnu::noinline]] tracked_text& operator=(tracked_text other) noexcept {
+    text.swap(other.text);
+    source.swap(other.source);
+    return *this;
+  }
+  [[gnu::cold, gnu::noinline]] ~tracked_text() {}
+  [[gnu::cold, gnu::noinline]] tracked_text(std::string t, std::int32_t from = 0) : text(std::move(t)), source(text.size(), from) {}
 
   std::size_t size() const { return text.size(); }
-  void append(tracked_text const& other) {
+  [[gnu::cold]] void append(tracked_text const& other) {
     if (text.size() + other.text.size() > largest) { throw unsupported("a text becomes too long"); }
     text += other.text;
     source.insert(source.end(), other.source.begin(), other.source.end());
   }
-  tracked_text part(std::size_t begin, std::size_t end) const {
+  [[gnu::cold]] tracked_text part(std::size_t begin, std::size_t end) const {
     tracked_text out;
     out.text = text.substr(begin, end - begin);
     out.source.assign(source.begin() + static_cast<std::ptrdiff_t>(begin), source.begin() + static_cast<std::ptrdiff_t>(end));
@@ -54,39 +63,51 @@ struct value {
   std::shared_ptr<items> list;
   std::shared_ptr<members> object;
 
-  value() = default;
-  static value none() { return of(kind::none); }
-  static value undefined(std::string name) {
+  [[gnu::cold, gnu::noinline]] value() noexcept {}
+  [[gnu::cold, gnu::noinline]] value(value const& other) : type(other.type), number(other.number), text(other.text), list(other.list), object(other.object) {}
+  [[gnu::cold, gnu::noinline]] value(value&& other) noexcept
+      : type(other.type), number(other.number), text(std::move(other.text)), list(std::move(other.list)), object(std::move(other.object)) {}
+  [[gnu::cold, gnu::noinline]] value& operator=(value other) noexcept {
+    type = other.type;
+    number = other.number;
+    text = std::move(other.text);
+    list.swap(other.list);
+    object.swap(other.object);
+    return *this;
+  }
+  [[gnu::cold, gnu::noinline]] ~value() {}
+  [[gnu::cold]] static value none() { return of(kind::none); }
+  [[gnu::cold]] static value undefined(std::string name) {
     value v;
     v.text = tracked_text(std::move(name));
     return v;
   }
-  static value function(std::string name) {
+  [[gnu::cold]] static value function(std::string name) {
     auto v = of(kind::function);
     v.text = tracked_text(std::move(name));
     return v;
   }
-  static value boolean(bool b) {
+  [[gnu::cold]] static value boolean(bool b) {
     auto v = of(kind::boolean);
     v.number = b ? 1 : 0;
     return v;
   }
-  static value integer(std::int64_t i) {
+  [[gnu::cold]] static value integer(std::int64_t i) {
     auto v = of(kind::integer);
     v.number = i;
     return v;
   }
-  static value string(tracked_text t) {
+  [[gnu::cold]] static value string(tracked_text t) {
     auto v = of(kind::text);
     v.text = std::move(t);
     return v;
   }
-  static value array(items i) {
+  [[gnu::cold]] static value array(items i) {
     auto v = of(kind::list);
     v.list = std::make_shared<items>(std::move(i));
     return v;
   }
-  static value map(members m) {
+  [[gnu::cold]] static value map(members m) {
     auto v = of(kind::object);
     v.object = std::make_shared<members>(std::move(m));
     return v;
@@ -140,7 +161,7 @@ struct value {
   }
 
  private:
-  static value of(kind k) {
+  [[gnu::cold]] static value of(kind k) {
     value v;
     v.type = k;
     return v;
