@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+// The cpu backend's products against what the machine can do, measured in turns in one run: prefill products (512 rows) against oneDNN's own bf16 matmul and
+// Eigen's float32 product, decode products (1 to 16 rows) against the bandwidth of reading. `bench.products [threads]`;
+// with one thread the clock is the processor time, which a busy machine does not spoil.
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <functional>
+#include <numeric>
+#include <string>
+#include <utility>
+#include <vector>
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // gcc 12's own AVX-512 header, inlined into Eigen
+#endif
+#include <Eigen/Core>
+#include <loopserve/core/rng.hpp>
+#include <loopserve/ops/cpu/cpu_ops.hpp>
+
+#if LOOPSERVE_HAS_ONEDNN
+#include <dnnl.hpp>
+#endif
+
+namespace ls = loopserve;
+
+namespace {
+
+struct shape {
+  char const* name;
+  ls::index_t inputs;
+  ls::index_t outputs;
+};
+
+/// Of one layer: queries, keys and values together, the projection back, gate and up together, down.
+std::vector<shape> const shapes_110m = {{"110m qkv", 768, 1280}, {"110m out", 768, 768}, {"110m gate+up", 768, 4096}, {"110m down", 2048, 768}};
+std::vector<shape> const shapes_430m = {{"430m qkv", 1024, 1536}, {"430m out", 1024, 1024}, {"430m gate+up", 1024, 8192}, {"430m down", 4096, 1024}};
+
+struct contestant {
+  std::string name;
+  std::function<void()> run;
+  std::vector<double> seconds = {};
+  double median() {
+    std::sort(seconds.begin(), seconds.end());
+    return seconds[seconds.size() / 2];
+  }
+};
+
+double now(int threads) {
+  if (threads == 1) { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// Runs all of them in turns, `repeats` times after one warm-up.
+void race(std::vector<contestant>& all, int repeats, int threads) {
+  for (int r = -1; r < repeats; ++r) {
+    for (auto& c : all) {
+      auto const start = now(threads);
+      c.run();
+      if (r >= 0) { c.seconds.push_back(now(threads) - start); }
+    }
+  }
+}
+
+std::vector<float> numbers(ls::index_t count, std::uint64_t seed) {
+  ls::counter_rng const draw{seed};
+  std::vector<float> v(static_cast<std::size_t>(count));
+  for (ls::index_t i = 0; i < count; ++i) { v[i] = static_cast<float>(draw.uniform(i) * 2 - 1); }
+  return v;
+}
+
+void prefill(int threads, std::vector<shape> const& shapes, std::vector<double>& totals) {
+  ls::index_t const rows = 512;
+  for (auto const& s : shapes) {
+    auto const x = numbers(rows * s.inputs, 1);
+    auto const w = numbers(s.inputs * s.outputs, 2);
+    std::vector<ls::bf16> narrow;
+    for (float v : w) { narrow.emplace_back(v); }
+    std::vector<float> out(static_cast<std::size_t>(rows * s.outputs));
+    auto const own = [&](bool exact, ls::element_type type, void const* data) {
+      return [&, exact, type, data] {
+        matmul(ls::cpu(ls::cpu_options{.threads = threads, .exact_products = exact}), ls::tensor_view<float const, 2>(x.data(), {rows, s.inputs}),
+               {type, s.outputs, s.inputs, data}, {}, ls::tensor_view<float, 2>(out.data(), {rows, s.outputs}));
+      };
+    };
+    using matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+    Eigen::setNbThreads(threads);
+    Eigen::Map<matrix const> const ex(x.data(), rows, s.inputs);
+    Eigen::Map<matrix const> const ew(w.data(), s.outputs, s.inputs);
+    Eigen::Map<matrix> ey(out.data(), rows, s.outputs);
+    std::vector<contestant> all;
+    all.push_back({"own bf16", own(false, ls::element_type::bf16, narrow.data())});
+    all.push_back({"own float32 on bf16", own(true, ls::element_type::bf16, narrow.data())});
+    all.push_back({"own float32", own(true, ls::element_type::f32, w.data())});
+    all.push_back({"Eigen float32", [&] { ey.noalias() = ex * ew.transpose(); }});
+#if LOOPSERVE_HAS_ONEDNN
+    using memory = dnnl::memory;
+    dnnl::engine const engine(dnnl::engine::kind::cpu, 0);
+    dnnl::stream stream(engine);
+    std::vector<ls::bf16> xb;
+    for (float v : x) { xb.emplace_back(v); }
+    memory const a({{rows, s.inputs}, memory::data_type::bf16, memory::format_tag::ab}, engine, xb.data());
+    memory const c({{rows, s.outputs}, memory::data_type::f32, memory::format_tag::ab}, engine, out.data());
+    memory const plain({{s.inputs, s.outputs}, memory::data_type::bf16, memory::format_tag::ba}, engine, narrow.data());
+#if LOOPSERVE_USE_OPENMP
+    omp_set_num_threads(threads);
+#endif
+    dnnl::matmul const product(dnnl::matmul::primitive_desc(dnnl::matmul::desc(a.get_desc(), plain.get_desc(), c.get_desc()), engine));
+    all.push_back({"oneDNN bf16", [&] {
+                     product.execute(stream, {{DNNL_ARG_SRC, a}, {DNNL_ARG_WEIGHTS, plain}, {DNNL_ARG_DST, c}});
+                     stream.wait();
+                   }});
+#endif
+    race(all, 9, threads);
+    std::printf("%-14s", s.name);
+    totals.resize(all.size());
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      auto const t = all[i].median();
+      totals[i] += t;
+      std::printf("  %s %.0f GFLOP/s", all[i].name.c_str(), 2e-9 * static_cast<double>(rows * s.inputs * s.outputs) / t);
+    }
+    std::printf("\n");
+  }
+}
+
+/// The sum of all 8-byte words, so that every byte is read.
+std::uint64_t read_all(int threads, std::vector<unsigned char> const& bytes) {
+  ls::index_t const parts = 64;
+  ls::index_t const words = static_cast<ls::index_t>(bytes.size()) / 8 / parts;
+  std::vector<std::uint64_t> sums(static_cast<std::size_t>(parts));
+  ls::parallel_for(threads, parts, [&](ls::index_t p) {
+    auto const* from = reinterpret_cast<std::uint64_t const*>(bytes.data()) + p * words;
+    sums[p] = std::accumulate(from, from + words, std::uint64_t{0});
+  });
+  return std::accumulate(sums.begin(), sums.end(), std::uint64_t{0});
+}
+
+void decode(int threads, ls::index_t inputs, ls::index_t outputs) {
+  std::uint64_t sink = 0;
+  for (auto type : {ls::element_type::bf16, ls::element_type::f16, ls::element_type::f32, ls::element_type::q8_0}) {
+    // Far more than the caches hold, as a model's weights are.
+    std::vector<unsigned char> bytes(std::size_t{1} << 28, 0x11);
+    ls::weight_view const first{type, outputs, inputs, bytes.data()};
+    ls::index_t const matrices = static_cast<ls::index_t>(bytes.size()) / first.bytes();
+    auto const x = numbers(16 * inputs, 3);
+    std::vector<float> out(static_cast<std::size_t>(16 * outputs));
+    std::vector<contestant> all;
+    all.push_back({"read", [&] { sink += read_all(threads, bytes); }});
+    for (ls::index_t rows : {1, 2, 4, 8, 16}) {
+      all.push_back({std::to_string(rows), [&, rows] {
+                       for (ls::index_t m = 0; m < matrices; ++m) {
+                         auto w = first;
+                         w.data = bytes.data() + m * first.bytes();
+                         matmul(ls::cpu(threads), ls::tensor_view<float const, 2>(x.data(), {rows, inputs}), w, {}, ls::tensor_view<float, 2>(out.data(), {rows, outputs}));
+                       }
+                     }});
+    }
+    race(all, 7, threads);
+    auto const total = static_cast<double>(matrices * first.bytes());
+    auto const bandwidth = static_cast<double>(bytes.size()) / all[0].median();
+    std::printf("%-5s %ld x %ld  read %.1f GB/s; share of it with rows", name_of(type), static_cast<long>(outputs), static_cast<long>(inputs), bandwidth * 1e-9);
+    for (std::size_t i = 1; i < all.size(); ++i) { std::printf("  %s: %.2f", all[i].name.c_str(), total / all[i].median() / bandwidth); }
+    std::printf("\n");
+  }
+  if (sink == 1) { std::printf(" "); }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  int const threads = argc > 1 ? std::atoi(argv[1]) : ls::available_threads();
+  std::printf("prefill products, 512 rows, %d threads, medians of 9 in turns\n", threads);
+  for (auto const& [name, shapes] : {std::pair{"110m", shapes_110m}, std::pair{"430m", shapes_430m}}) {
+    std::vector<double> totals;
+    prefill(threads, shapes, totals);
+    std::printf("%s, all of a layer: own float32 / Eigen float32 = %.2f", name, totals[3] / totals[2]);
+    if (totals.size() > 4) { std::printf(", own bf16 / oneDNN bf16 = %.2f", totals[4] / totals[0]); }
+    std::printf("\n");
+  }
+  std::printf("decode products, %d threads, medians of 7 in turns\n", threads);
+  decode(threads, 1024, 4096);
+  decode(threads, 4096, 1024);
+}
