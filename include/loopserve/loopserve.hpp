@@ -127,6 +127,7 @@
 #include <loopserve/serve/memory_plan.hpp>
 #include <loopserve/serve/prefill_step.hpp>
 #include <loopserve/serve/scheduler.hpp>
+#include <loopserve/serve/score.hpp>
 #include <loopserve/serve/settle_options.hpp>
 #include <loopserve/serve/stopwatch.hpp>
 #include <loopserve/serve/token_engine.hpp>

@@ -100,6 +100,12 @@ class answer {
   bool ended_ = false;
 };
 
+/// Input tokens that were computed, of those that the cache lacked.
+struct input_progress {
+  int done = 0;
+  int total = 0;
+};
+
 /// A handle to one conversation of an engine, which must outlive it. All but `cancel` are for the thread that drives the engine.
 template <class Config>
 class conversation {
@@ -130,6 +136,13 @@ class conversation {
 
   /// An independent conversation with the same past; the cache is shared until one of them goes on.
   [[nodiscard]] conversation fork() const { return conversation(*owner_, owner_->fork(*state_)); }
+
+  /// How far reading the input under way has come. Both are 0 unless it is being read.
+  input_progress reading() const {
+    auto const& turn = state_->tokens->turn;
+    if (turn.phase != turn_phase::prefill) { return {}; }
+    return {static_cast<int>(state_->tokens->cached.size()) - turn.first, turn.input - turn.first};
+  }
 
   /// One for each finished turn.
   std::span<turn_report const> reports() const { return state_->tokens->reports; }

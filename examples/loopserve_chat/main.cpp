@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+/// loopserve-chat MODEL: holds conversations, by hand or from a script.
+#include "../shared/guarded_main.hpp"
+#include "flags.hpp"
+#include "interactive.hpp"
+#include "scripted.hpp"
+
+int main(int argc, char** argv) {
+  CLI::App app("Holds conversations with a model, skipping what attention does not need.", "loopserve-chat");
+  chat::settings s;
+  chat::add_flags(app, s);
+  return programs::guarded_main(app, argc, argv, [&] {
+    std::vector<programs::scripted_dialogue> script;
+    if (!s.file.empty()) { script = programs::read_dialogues(s.file); }
+    if (!s.prompts.empty()) {
+      script.emplace_back();
+      for (auto const& p : s.prompts) { script.back().push_back({p}); }
+    }
+    auto const with = chat::open_partner(s);
+    return script.empty() ? chat::run_interactive(*with, s) : chat::run_script(*with, script, s);
+  });
+}

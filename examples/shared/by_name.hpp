@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <loopserve/kv/any_compressor.hpp>
+#include <loopserve/prefill/any_selector.hpp>
+#include <loopserve/serve/defaults.hpp>
+
+namespace programs {
+
+/// The default parts, with selector and KV policy chosen by name at run time: one engine serves all choices.
+template <class Backend>
+struct by_name : loopserve::defaults<Backend> {
+  using selector = loopserve::any_selector<Backend>;
+  using compressor = loopserve::any_compressor<Backend>;
+};
+
+}  // namespace programs
