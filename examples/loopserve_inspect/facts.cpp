@@ -46,15 +46,6 @@ json ids_of(std::vector<loopserve::token_id> const& ids) {
   return list;
 }
 
-template <class Template>
-std::string template_name(Template const& chat) {
-  if constexpr (requires { chat.name(); }) {
-    return chat.name();
-  } else {
-    return "ChatML";
-  }
-}
-
 /// A model without a tokenizer, or with a template that is not known, can still be looked at: the reason stands in their place.
 json text_facts(loopserve::model_files const& files) {
   json facts;
@@ -64,7 +55,7 @@ json text_facts(loopserve::model_files const& files) {
     facts["initial"] = ids_of(words.initial_tokens());
   } catch (std::exception const& e) { facts["tokenizer"] = e.what(); }
   try {
-    facts["template"] = template_name(loopserve::chat_template::from_model(files));
+    facts["template"] = loopserve::chat_template::from_model(files).name();
   } catch (std::exception const& e) { facts["template"] = e.what(); }
   facts["ends_answers"] = ids_of(files.config().eos_ids);
   return facts;
