@@ -224,6 +224,29 @@ void law_needle_at_once(typename Policy::backend_type& b, typename Policy::optio
   }
 }
 
+/// recalling: what joins for one token never displaces what the policy chose.
+template <class Policy, class Element>
+void law_recall_keeps_the_choice(typename Policy::backend_type& b, typename Policy::options o) {
+  policy_run<Policy, Element> run(b, Policy(b, o), {.layers = 1});
+  auto const c = run.shape();
+  run.begin();
+  auto chosen = kept_rows<typename Policy::backend_type>(b), keep = kept_rows<typename Policy::backend_type>(b);
+  auto const kv = run.context(0).view();
+  for (int t = 0; t < 40; ++t) {
+    auto const query = run.queries(0, t, 1, 9);
+    tensor_view<float const, 2> const q(query.data(), {c.heads, c.head_dim});
+    run.policy().observe(0, q);
+    if (run.policy().due(0)) { run.policy().choose(0, kv, chosen); }
+    run.policy().recall(0, q, kv, keep);
+    if (chosen.all() || keep.all()) { continue; }
+    auto const core = chosen.view(), all = keep.view();
+    for (int h = 0; h < c.kv_heads; ++h) {
+      require(std::includes(all.rows + h * all.stride, all.rows + h * all.stride + all.counts[h], core.rows + h * core.stride, core.rows + h * core.stride + core.counts[h]),
+              "recall keeps what the policy chose");
+    }
+  }
+}
+
 /// Every law of a policy; `o` with a budget of some 20 to 60 tokens.
 template <class Policy, class Element>
 void policy_laws(typename Policy::backend_type& b, typename Policy::options o) {
@@ -234,7 +257,10 @@ void policy_laws(typename Policy::backend_type& b, typename Policy::options o) {
   law_forks_are_apart<Policy, Element>(b, o);
   law_turns_start_afresh<Policy, Element>(b, o);
   if constexpr (requires { Policy::reselecting; }) { law_needle_returns<Policy, Element>(b, o); }
-  if constexpr (requires { Policy::recalling; }) { law_needle_at_once<Policy, Element>(b, o); }
+  if constexpr (requires { Policy::recalling; }) {
+    law_needle_at_once<Policy, Element>(b, o);
+    law_recall_keeps_the_choice<Policy, Element>(b, o);
+  }
 }
 
 }  // namespace loopserve::testing

@@ -14,7 +14,7 @@
 
 namespace loopserve::testing {
 
-/// Queries of a chunk's rows and the keys and values they see, random; keys repeat in stretches, so that attention has structure.
+/// Queries of a chunk's rows and the keys and values they see, random.
 template <class Element>
 struct chunk_case {
   chunk_case(int rows, int keys, int heads, int kv_heads, int head_dim, std::uint64_t seed)

@@ -11,7 +11,7 @@
 
 namespace loopserve::testing {
 
-/// Rows of the law suite: a number that says which token, head and channel it is, exact in every element type after conversion.
+/// Rows of the law suite: random, a function of stream, layer and place alone.
 struct law_rows {
   law_rows(cache_shape shape, int layer, int from, int to, int stream)
       : k(normal_floats({static_cast<std::uint64_t>(stream), 1, static_cast<std::uint64_t>(layer)}, index_t{to} * shape.kv_heads * shape.head_dim)),
