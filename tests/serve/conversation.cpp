@@ -155,8 +155,8 @@ TEST_CASE("text mode goes on where the text stopped, without a template") {
   auto whole = e.open({.max_tokens = 8, .raw = true});
   auto const expected = whole.say(text).text();
   auto parts = e.open({.max_tokens = 8, .raw = true});
-  auto const& first = parts.say("The golden prairie code is 956.").report();
-  auto const& second = parts.say(" What is it?").report();
+  auto const first = parts.say("The golden prairie code is 956.").report();
+  auto const second = parts.say(" What is it?").report();
   CHECK(second.tokens_in > first.tokens_in + first.tokens_out);
   CHECK(second.reused == first.tokens_in + first.tokens_out - 1);
   CHECK_FALSE(expected.empty());

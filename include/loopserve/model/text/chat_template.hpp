@@ -42,12 +42,12 @@ class chat_template {
   explicit chat_template(callback render) : callback_(std::move(render)), name_("callback") {}
 
   /// Reads a Jinja template; `where` names it in errors. Throws `format_error` for what is not supported.
-  static chat_template from_source(std::string_view source, special_strings strings, std::string const& where) {
+  [[gnu::cold]] static chat_template from_source(std::string_view source, special_strings strings, std::string const& where) {
     return chat_template(source, std::move(strings), where);
   }
 
   /// The template of a model folder: chat_template.jinja, else tokenizer_config.json's (of a list, the one named `default`); plain where there is none.
-  static chat_template from_folder(std::filesystem::path const& folder) {
+  [[gnu::cold]] static chat_template from_folder(std::filesystem::path const& folder) {
     auto const config = detail::json_of_folder(folder, "tokenizer_config.json");
     auto const config_path = (folder / "tokenizer_config.json").string();
     detail::json_part const part(config, config_path);
@@ -67,7 +67,7 @@ class chat_template {
   }
 
   /// The template of a GGUF file's metadata; plain where there is none.
-  static chat_template from_gguf(gguf const& file) {
+  [[gnu::cold]] static chat_template from_gguf(gguf const& file) {
     if (!file.has("tokenizer.chat_template")) { return {}; }
     auto const tokens = file.strings("tokenizer.ggml.tokens");
     auto const named = [&](char const* key) {
@@ -80,7 +80,7 @@ class chat_template {
   }
 
   /// The template that lies with a model's weights.
-  static chat_template from_model(model_files const& files) { return files.gguf() != nullptr ? from_gguf(*files.gguf()) : from_folder(files.folder()); }
+  [[gnu::cold]] static chat_template from_model(model_files const& files) { return files.gguf() != nullptr ? from_gguf(*files.gguf()) : from_folder(files.folder()); }
 
   /// The conversation as pieces; with `add_generation_prompt`, up to where the assistant's next answer begins. An assistant's message with ids is these
   /// ids where the template writes its content whole; blanks that the template writes beside it are left out then, for the ids stand as generated.
@@ -107,7 +107,7 @@ class chat_template {
   using tracked = detail::jinja::tracked_text;
   using value = detail::jinja::value;
 
-  chat_template(std::string_view source, special_strings strings, std::string const& where) : strings_(std::move(strings)), where_(where) {
+  [[gnu::cold]] chat_template(std::string_view source, special_strings strings, std::string const& where) : strings_(std::move(strings)), where_(where) {
     auto const has = [&](std::string_view mark) { return source.find(mark) != std::string_view::npos; };
     name_ = has("<|im_start|>") ? "ChatML" : has("<|start_header_id|>") ? "Llama 3" : has("<<SYS>>") ? "Llama 2" : has("[INST]") ? "Mistral" : "Jinja";
     guarded([&] {
@@ -118,7 +118,7 @@ class chat_template {
   }
 
   /// Runs conversations of the usual kinds once, so that a template that cannot be rendered is refused now, and learns what stands beside an answer.
-  void try_out() {
+  [[gnu::cold]] void try_out() {
     std::vector<chat_message> const user = {{"user", "q7"}};
     std::vector<chat_message> const with_system = {{"system", "s7"}, {"user", "q7"}, {"assistant", "a7"}, {"user", "r7"}};
     std::vector<chat_message> const answered = {{"user", "q7"}, {"assistant", "a7"}, {"user", "r7"}};
@@ -141,7 +141,7 @@ class chat_template {
   }
 
   /// Empty where the template refuses the conversation.
-  std::string tried(std::vector<chat_message> const& messages, bool add_generation_prompt) const {
+  [[gnu::cold]] std::string tried(std::vector<chat_message> const& messages, bool add_generation_prompt) const {
     try {
       return run(messages, add_generation_prompt).text;
     } catch (detail::jinja::refused const&) { return {}; }
@@ -156,7 +156,7 @@ class chat_template {
     }
   }
 
-  tracked run(std::span<chat_message const> messages, bool add_generation_prompt) const {
+  [[gnu::cold]] tracked run(std::span<chat_message const> messages, bool add_generation_prompt) const {
     value::items list;
     for (std::size_t m = 0; m < messages.size(); ++m) {
       list.push_back(value::map({{"role", value::string(tracked(messages[m].role))},
@@ -186,7 +186,7 @@ class chat_template {
   }
 
   /// Cuts a rendering where the source changes, and puts ids in the place of contents that are written whole, once.
-  std::vector<text_piece> pieces(tracked const& text, std::span<chat_message const> messages) const {
+  [[gnu::cold]] std::vector<text_piece> pieces(tracked const& text, std::span<chat_message const> messages) const {
     struct stretch {
       std::size_t begin;
       std::size_t end;

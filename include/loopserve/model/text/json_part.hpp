@@ -15,7 +15,7 @@
 namespace loopserve::detail {
 
 /// Throws `format_error` naming the file where it cannot be read.
-inline std::string read_text_file(std::filesystem::path const& path) {
+[[gnu::cold]] inline std::string read_text_file(std::filesystem::path const& path) {
   std::ifstream in(path, std::ios::binary);
   std::string text;
   if (in) { text.assign(std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()); }
@@ -24,7 +24,7 @@ inline std::string read_text_file(std::filesystem::path const& path) {
 }
 
 /// Throws `format_error` with file and offset for what is not JSON in UTF-8.
-inline nlohmann::json parse_json(std::string_view text, std::string const& where) {
+[[gnu::cold]] inline nlohmann::json parse_json(std::string_view text, std::string const& where) {
   try {
     return nlohmann::json::parse(text.begin(), text.end());
   } catch (nlohmann::json::parse_error const& e) {
@@ -35,12 +35,16 @@ inline nlohmann::json parse_json(std::string_view text, std::string const& where
 /// A value inside a JSON file with the way to it, for errors that name both. A missing member and null are the same.
 class json_part {
  public:
-  json_part(nlohmann::json const& value, std::string file) : value_(&value), file_(std::move(file)) {}
+  [[gnu::cold, gnu::noinline]] json_part(nlohmann::json const& value, std::string file) : value_(&value), file_(std::move(file)) {}
+  // Out of line: they stand at a hundred places that run once.
+  [[gnu::cold, gnu::noinline]] json_part(json_part const& other) : value_(other.value_), file_(other.file_), way_(other.way_) {}
+  json_part& operator=(json_part const&) = delete;
+  [[gnu::cold, gnu::noinline]] ~json_part() {}
 
   bool missing() const { return value_->is_null(); }
   nlohmann::json const& value() const { return *value_; }
 
-  json_part operator[](char const* key) const {
+  [[gnu::cold]] json_part operator[](char const* key) const {
     static nlohmann::json const null;
     if (!missing()) { expect(value_->is_object(), "an object"); }
     auto const* found = &null;
@@ -58,35 +62,35 @@ class json_part {
     for (auto const& element : *value_) { each(json_part(element, file_, way_ + "[" + std::to_string(i++) + "]")); }
   }
 
-  std::string const& text() const {
+  [[gnu::cold]] std::string const& text() const {
     expect(value_->is_string(), "a string");
     return value_->template get_ref<std::string const&>();
   }
-  std::string text_or(std::string const& otherwise) const { return missing() ? otherwise : text(); }
+  [[gnu::cold]] std::string text_or(std::string const& otherwise) const { return missing() ? otherwise : text(); }
 
-  std::int64_t integer() const {
+  [[gnu::cold]] std::int64_t integer() const {
     expect(value_->is_number_integer(), "an integer");
     return value_->template get<std::int64_t>();
   }
 
-  bool flag_or(bool otherwise) const {
+  [[gnu::cold]] bool flag_or(bool otherwise) const {
     if (missing()) { return otherwise; }
     expect(value_->is_boolean(), "true or false");
     return value_->template get<bool>();
   }
 
-  void expect(bool ok, std::string const& what) const {
+  [[gnu::cold]] void expect(bool ok, std::string const& what) const {
     if (!ok) { fail("expected " + what + ", found " + shortened()); }
   }
 
-  [[noreturn]] void fail(std::string const& sentence) const { throw format_error(file_ + ": " + (way_.empty() ? "" : way_ + ": ") + sentence); }
+  [[gnu::cold]] [[noreturn]] void fail(std::string const& sentence) const { throw format_error(file_ + ": " + (way_.empty() ? "" : way_ + ": ") + sentence); }
 
   std::string const& file() const { return file_; }
 
  private:
   json_part(nlohmann::json const& value, std::string file, std::string way) : value_(&value), file_(std::move(file)), way_(std::move(way)) {}
 
-  std::string shortened() const {
+  [[gnu::cold]] std::string shortened() const {
     if (value_->is_null()) { return "nothing"; }
     if (value_->is_structured()) { return value_->is_array() ? "a list" : "an object"; }
     auto text = value_->dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);

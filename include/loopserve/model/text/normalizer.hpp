@@ -95,7 +95,7 @@ class normalizer {
     }
   }
 
-  static void append_valid(std::string& out, std::string_view text, kind form) {
+  [[gnu::cold]] static void append_valid(std::string& out, std::string_view text, kind form) {
     int options = UTF8PROC_STABLE;
     options |= form == kind::nfc || form == kind::nfkc ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE;
     if (form == kind::nfkc || form == kind::nfkd) { options |= UTF8PROC_COMPAT; }

@@ -17,7 +17,7 @@ namespace loopserve::detail {
 class regex {
  public:
   /// Throws `format_error` naming `where` for a pattern that PCRE2 does not take.
-  regex(std::string const& pattern, std::string const& where) {
+  [[gnu::cold]] regex(std::string const& pattern, std::string const& where) {
     int code = 0;
     PCRE2_SIZE offset = 0;
     auto const translated = with_unicode_spaces(pattern);
@@ -59,14 +59,14 @@ class regex {
     void operator()(pcre2_match_data* p) const { pcre2_match_data_free(p); }
   };
 
-  static std::string message(int code) {
+  [[gnu::cold]] static std::string message(int code) {
     PCRE2_UCHAR text[256];
     pcre2_get_error_message(code, text, sizeof text);
     return reinterpret_cast<char const*>(text);
   }
 
   // The files are written for Oniguruma, whose \s is Unicode's White_Space; PCRE2's also takes U+180E.
-  static std::string with_unicode_spaces(std::string const& pattern) {
+  [[gnu::cold]] static std::string with_unicode_spaces(std::string const& pattern) {
     static constexpr char const* spaces = "\\t-\\r\\x{85}\\p{Z}";
     std::string out;
     bool in_class = false;

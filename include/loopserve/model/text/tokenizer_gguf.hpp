@@ -27,7 +27,7 @@ class tokenizer_gguf_reader {
  public:
   explicit tokenizer_gguf_reader(gguf const& file) : file_(&file) { out_.where = file.file(); }
 
-  tokenizer_parts read() && {
+  [[gnu::cold]] tokenizer_parts read() && {
     auto const model = file_->string("tokenizer.ggml.model");
     tokens_ = file_->strings("tokenizer.ggml.tokens");
     if (tokens_.empty()) { bad_file(file_->file(), "metadata key 'tokenizer.ggml.tokens'", "tokens", "none"); }
@@ -58,13 +58,13 @@ class tokenizer_gguf_reader {
   static constexpr std::int64_t user_defined = 4;
   static constexpr std::int64_t byte = 6;
 
-  void same_count(std::string const& key, std::size_t count) const {
+  [[gnu::cold]] void same_count(std::string const& key, std::size_t count) const {
     if (count != tokens_.size()) {
       bad_file(file_->file(), "metadata key '" + key + "'", "one entry for each of " + std::to_string(tokens_.size()) + " tokens", std::to_string(count));
     }
   }
 
-  std::int64_t id_of(std::string const& key) const {
+  [[gnu::cold]] std::int64_t id_of(std::string const& key) const {
     auto const id = file_->integer(key);
     if (id < 0 || static_cast<std::uint64_t>(id) >= tokens_.size()) {
       bad_file(file_->file(), "metadata key '" + key + "'", "an id below " + std::to_string(tokens_.size()), std::to_string(id));
@@ -75,7 +75,7 @@ class tokenizer_gguf_reader {
   std::vector<std::string> contents() const { return {tokens_.begin(), tokens_.end()}; }
 
   /// Gives whether the family puts the beginning-of-text token in front where the file does not say.
-  bool read_byte_level() {
+  [[gnu::cold]] bool read_byte_level() {
     auto const name = std::string(file_->string_or("tokenizer.ggml.pre", "default"));
     bpe_rules rules;
     rules.byte_level = true;
@@ -103,7 +103,7 @@ class tokenizer_gguf_reader {
   }
 
   /// Sentencepiece merges the neighbours whose joined text has the best score: each way to cut a token into two tokens is a merge of its score's rank.
-  void read_scored() {
+  [[gnu::cold]] void read_scored() {
     auto const scores = file_->numbers("tokenizer.ggml.scores");
     same_count("tokenizer.ggml.scores", scores.size());
     for (std::size_t i = 0; i < scores.size(); ++i) {
@@ -134,7 +134,7 @@ class tokenizer_gguf_reader {
     out_.decode = {true, true, space_first};
   }
 
-  void add_merges(token_table const& table, std::int32_t id, std::uint32_t rank) {
+  [[gnu::cold]] void add_merges(token_table const& table, std::int32_t id, std::uint32_t rank) {
     auto const text = table[id];
     if (table.find(text) != id) { return; }  // a second token with the same text is never reached
     constexpr std::size_t longest = 512;     // no vocabulary has longer ones; the cuts of absurd ones would take quadratic time

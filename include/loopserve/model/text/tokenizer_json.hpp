@@ -18,7 +18,7 @@ class tokenizer_json_reader {
  public:
   tokenizer_json_reader(nlohmann::json const& file, std::string const& where) : file_(file, where) { out_.where = where; }
 
-  tokenizer_parts read() && {
+  [[gnu::cold]] tokenizer_parts read() && {
     file_.expect(file_.value().is_object(), "an object");
     read_normalizer(file_["normalizer"]);
     read_pre_tokenizer(file_["pre_tokenizer"]);
@@ -37,11 +37,11 @@ class tokenizer_json_reader {
   }
 
  private:
-  [[noreturn]] static void refuse(json_part part, std::string const& known) {
+  [[gnu::cold]] [[noreturn]] static void refuse(json_part part, std::string const& known) {
     part.fail("the type '" + part["type"].text_or("") + "' is not supported; known are " + known);
   }
 
-  void read_normalizer(json_part part) {
+  [[gnu::cold]] void read_normalizer(json_part part) {
     if (part.missing()) { return; }
     using kind = normalizer::kind;
     auto const type = part["type"].text();
@@ -60,7 +60,7 @@ class tokenizer_json_reader {
     }
   }
 
-  void read_pre_tokenizer(json_part part) {
+  [[gnu::cold]] void read_pre_tokenizer(json_part part) {
     if (part.missing()) { return; }
     auto const type = part["type"].text();
     if (byte_level_) { part.fail("nothing may follow ByteLevel"); }
@@ -84,7 +84,7 @@ class tokenizer_json_reader {
     }
   }
 
-  static std::string literal(std::string const& text) {
+  [[gnu::cold]] static std::string literal(std::string const& text) {
     std::string out;
     for (auto c : text) {
       bool const plain = static_cast<unsigned char>(c) >= 0x80 || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -94,7 +94,7 @@ class tokenizer_json_reader {
     return out;
   }
 
-  static prepend_scheme read_scheme(json_part part) {
+  [[gnu::cold]] static prepend_scheme read_scheme(json_part part) {
     auto const scheme = part["prepend_scheme"].text_or(part["add_prefix_space"].flag_or(true) ? "always" : "never");
     if (scheme == "always") { return prepend_scheme::always; }
     if (scheme == "first") { return prepend_scheme::first; }
@@ -102,7 +102,7 @@ class tokenizer_json_reader {
     part["prepend_scheme"].fail("expected always, first or never, found '" + scheme + "'");
   }
 
-  void read_split(json_part part) {
+  [[gnu::cold]] void read_split(json_part part) {
     static std::vector<std::pair<char const*, split_behavior>> const names = {{"Removed", split_behavior::removed},
                                                                              {"Isolated", split_behavior::isolated},
                                                                              {"MergedWithPrevious", split_behavior::merged_with_previous},
@@ -116,7 +116,7 @@ class tokenizer_json_reader {
     splits_.push_back(split_by(text, part.file(), known->second, part["invert"].flag_or(false)));
   }
 
-  void read_model(json_part part) {
+  [[gnu::cold]] void read_model(json_part part) {
     part.expect(part.value().is_object(), "an object");
     if (auto const type = part["type"].text_or("BPE"); type != "BPE") { refuse(part, "BPE"); }
     for (auto const* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
@@ -157,7 +157,7 @@ class tokenizer_json_reader {
     out_.model = std::move(builder).finish(rules);
   }
 
-  void read_added(json_part part) {
+  [[gnu::cold]] void read_added(json_part part) {
     added_token t;
     t.content = part["content"].text();
     auto const id = part["id"].integer();
@@ -171,7 +171,7 @@ class tokenizer_json_reader {
     out_.added.push_back(std::move(t));
   }
 
-  void read_decoder(json_part part) {
+  [[gnu::cold]] void read_decoder(json_part part) {
     auto const type = part["type"].text();
     if (type == "Sequence") {
       part["decoders"].for_each([&](json_part p) { read_decoder(p); });
@@ -191,7 +191,7 @@ class tokenizer_json_reader {
     }
   }
 
-  void read_post_processor(json_part part) {
+  [[gnu::cold]] void read_post_processor(json_part part) {
     if (part.missing()) { return; }
     auto const type = part["type"].text();
     if (type == "Sequence") {
@@ -224,7 +224,7 @@ class tokenizer_json_reader {
 };
 
 /// Throws `format_error` naming `where`, the way to the part, what was expected and what was found.
-inline tokenizer_parts parts_of_tokenizer_json(std::string_view text, std::string const& where) {
+[[gnu::cold]] inline tokenizer_parts parts_of_tokenizer_json(std::string_view text, std::string const& where) {
   auto const file = parse_json(text, where);
   return tokenizer_json_reader(file, where).read();
 }

@@ -15,13 +15,13 @@
 namespace loopserve::detail {
 
 /// A JSON file of the folder; null where there is none.
-inline nlohmann::json json_of_folder(std::filesystem::path const& folder, char const* name) {
+[[gnu::cold]] inline nlohmann::json json_of_folder(std::filesystem::path const& folder, char const* name) {
   auto const path = folder / name;
   return std::filesystem::exists(path) ? parse_json(read_text_file(path), path.string()) : nlohmann::json();
 }
 
 /// A token as tokenizer_config.json and special_tokens_map.json write it: a string, or an object with its content; empty where missing.
-inline std::string token_text(json_part part) {
+[[gnu::cold]] inline std::string token_text(json_part part) {
   if (part.missing()) { return {}; }
   return part.value().is_object() ? part["content"].text() : part.text();
 }
@@ -35,7 +35,7 @@ class vocab_files_reader {
         config_(json_of_folder(folder_, "tokenizer_config.json")),
         model_config_(json_of_folder(folder_, "config.json")) {}
 
-  tokenizer_parts read() && {
+  [[gnu::cold]] tokenizer_parts read() && {
     out_.where = (folder_ / "vocab.json").string();
     choose_family();
     read_vocabulary();
@@ -44,7 +44,7 @@ class vocab_files_reader {
   }
 
  private:
-  void choose_family() {
+  [[gnu::cold]] void choose_family() {
     json_part const config(config_, (folder_ / "tokenizer_config.json").string());
     json_part const model(model_config_, (folder_ / "config.json").string());
     auto family = config["tokenizer_class"].text_or("");
@@ -61,7 +61,7 @@ class vocab_files_reader {
     }
   }
 
-  void read_vocabulary() {
+  [[gnu::cold]] void read_vocabulary() {
     auto const vocab = parse_json(read_text_file(folder_ / "vocab.json"), out_.where);
     if (!vocab.is_object()) { throw format_error(out_.where + ": expected an object of tokens and ids"); }
     std::vector<std::string> contents;
@@ -87,7 +87,7 @@ class vocab_files_reader {
     out_.model = std::move(builder).finish({.byte_level = true});
   }
 
-  void read_added() {
+  [[gnu::cold]] void read_added() {
     json_part const config(config_, (folder_ / "tokenizer_config.json").string());
     if (auto const list = config["added_tokens_decoder"]; !list.missing()) {
       list.expect(list.value().is_object(), "an object");
@@ -113,7 +113,7 @@ class vocab_files_reader {
     }
   }
 
-  static std::vector<std::string> special_contents(json_part map) {
+  [[gnu::cold]] static std::vector<std::string> special_contents(json_part map) {
     std::vector<std::string> out;
     for (auto const* key : {"bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token"}) {
       if (auto content = token_text(map[key]); !content.empty()) { out.push_back(std::move(content)); }
@@ -124,7 +124,7 @@ class vocab_files_reader {
     return out;
   }
 
-  void add(added_token token, std::int64_t id, std::string const& where) {
+  [[gnu::cold]] void add(added_token token, std::int64_t id, std::string const& where) {
     check_token_id(id, out_.model.tokens.size() + out_.added.size(), where);
     token.id = token_id(static_cast<std::int32_t>(id));
     out_.added.push_back(std::move(token));

@@ -34,7 +34,7 @@ class vocabulary_builder {
   }
 
   /// One line of the older form: two tokens with a space between them.
-  void merge_line(std::string_view line) {
+  [[gnu::cold]] void merge_line(std::string_view line) {
     auto const space = line.find(' ');
     if (space == std::string_view::npos || space == 0 || space + 1 == line.size() || line.find(' ', space + 1) != std::string_view::npos) {
       throw format_error(where_ + ": merge " + std::to_string(merges_.size()) + ", expected two tokens with one space between them, found '" + std::string(line) + "'");
@@ -42,7 +42,7 @@ class vocabulary_builder {
     merge(line.substr(0, space), line.substr(space + 1));
   }
 
-  bpe_parts finish(bpe_rules const& rules) && {
+  [[gnu::cold]] bpe_parts finish(bpe_rules const& rules) && {
     bpe_parts out;
     out.rules = rules;
     out.merges = std::move(merges_);
