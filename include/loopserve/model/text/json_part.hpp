@@ -29,6 +29,8 @@ namespace loopserve::detail {
     return nlohmann::json::parse(text.begin(), text.end());
   } catch (nlohmann::json::parse_error const& e) {
     throw format_error(where + ": offset " + std::to_string(e.byte > 0 ? e.byte - 1 : 0) + ": expected JSON in UTF-8; " + e.what());
+  } catch (nlohmann::json::exception const& e) {  // a number beyond a double's range is no parse_error
+    throw format_error(where + ": expected JSON in UTF-8 with numbers in range; " + e.what());
   }
 }
 
