@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <vector>
 
@@ -26,7 +27,7 @@ constexpr std::uint32_t ordered_bits(float x) {
 
 /// The k best of scores[0 .. n) that exceed `least`, ascending by index: the number found. One pass counts by leading bits, one collects the bin that holds
 /// the k-th best, one writes.
-inline int best_rows(float const* scores, int n, int k, float least, int* out) {
+inline int best_rows_counted(float const* scores, int n, int k, float least, int* out) {
   constexpr int shift = 20, bins = 1 << (32 - shift);
   std::uint32_t const floor = ordered_bits(least);
   std::vector<int> count(bins, 0);
@@ -56,6 +57,34 @@ inline int best_rows(float const* scores, int n, int k, float least, int* out) {
     auto const key = ordered_bits(scores[i]);
     if (key > last || (key == last && equal-- > 0)) { out[found++] = i; }
   }
+  return found;
+}
+
+/// The same. Where few of many are wanted, a sample guesses a score that a little more than k exceed, and only those are looked at; a guess that proves too high
+/// costs a second look, never a row.
+inline int best_rows(float const* scores, int n, int k, float least, int* out) {
+  constexpr int stride = 16;
+  if (n < 4096 || k > n / 8 || k < stride) { return best_rows_counted(scores, n, k, least, out); }
+  std::vector<float> sample;
+  sample.reserve(static_cast<std::size_t>(n / stride) + 1);
+  for (int i = stride / 2; i < n; i += stride) {
+    if (scores[i] > least) { sample.push_back(scores[i]); }
+  }
+  auto const rank = static_cast<std::size_t>(k / stride + k / (2 * stride) + stride);
+  if (sample.size() <= rank) { return best_rows_counted(scores, n, k, least, out); }
+  std::nth_element(sample.begin(), sample.begin() + static_cast<std::ptrdiff_t>(rank), sample.end(), std::greater<>());
+  float const guess = sample[rank];
+  std::vector<int> rows(static_cast<std::size_t>(n));
+  std::vector<float> kept(static_cast<std::size_t>(n));
+  int found = 0;
+  for (int i = 0; i < n; ++i) {  // no branch: which rows are good is hard to predict
+    rows[static_cast<std::size_t>(found)] = i;
+    kept[static_cast<std::size_t>(found)] = scores[i];
+    found += scores[i] >= guess ? 1 : 0;
+  }
+  if (found < k) { return best_rows_counted(scores, n, k, least, out); }
+  found = best_rows_counted(kept.data(), found, k, least, out);
+  for (int i = 0; i < found; ++i) { out[i] = rows[static_cast<std::size_t>(out[i])]; }
   return found;
 }
 
