@@ -86,7 +86,7 @@ class answer {
   }
 
   /// Reads to the end: what the turn took. Throws what made the turn fail.
-  turn_report const& report() {
+  turn_report report() {
     text();
     return state_->tokens->reports.back();
   }
