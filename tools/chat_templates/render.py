@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes tests/data/chat_templates.json: conversations rendered by Jinja2 itself, set up as Hugging Face's apply_chat_template sets it up.
 
-    render.py        needs jinja2
+    render.py MATERIAL        needs jinja2; MATERIAL is the folder of test material, where Qwen2.5's own template lies
 
-templates/ holds templates in the form in which models ship them (language.jinja is our own: it visits the language's corners).
+templates/ holds the families' templates (language.jinja visits the language's corners). What lies in the material is named there, not copied.
 """
 import json
 import os
+import sys
 
 import jinja2
 import jinja2.ext
@@ -22,6 +23,8 @@ STRINGS = {
     "smollm2": ("<|im_start|>", "<|im_end|>"), "qwen2.5": ("", "<|im_end|>"), "qwen3": ("", "<|im_end|>"), "chatml": ("", "<|im_end|>"),
     "language": ("", ""),
 }
+
+MATERIAL = {"qwen2.5": "tokenizers/qwen2.5/chat_template.jinja"}
 
 
 def say(*texts, system=None):
@@ -61,7 +64,8 @@ def main():
     environment.globals["raise_exception"] = refuse
     out = {"made_by": "tools/chat_templates/render.py, jinja2 " + jinja2.__version__, "conversations": CONVERSATIONS, "templates": {}}
     for name, (bos, eos) in STRINGS.items():
-        with open(os.path.join(HERE, "templates", name + ".jinja"), encoding="utf-8") as f:
+        elsewhere = MATERIAL.get(name)
+        with open(os.path.join(sys.argv[1], elsewhere) if elsewhere else os.path.join(HERE, "templates", name + ".jinja"), encoding="utf-8") as f:
             source = f.read()
         template = environment.from_string(source)
         strings = {k: v for k, v in (("bos_token", bos), ("eos_token", eos)) if v}
@@ -72,7 +76,8 @@ def main():
                     rows.append(template.render(messages=messages, tools=None, documents=None, add_generation_prompt=prompt, **strings))
                 except jinja2.exceptions.TemplateError:
                     rows.append(None)
-        out["templates"][name] = {"source": source, "bos": bos, "eos": eos, "rendered": rows}
+        where = {"material": elsewhere} if elsewhere else {"source": source}
+        out["templates"][name] = {**where, "bos": bos, "eos": eos, "rendered": rows}
     with open(os.path.join(ROOT, "tests", "data", "chat_templates.json"), "w", encoding="ascii") as f:
         json.dump(out, f, indent=0)
         f.write("\n")
