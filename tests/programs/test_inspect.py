@@ -42,6 +42,8 @@ class Facts(ProgramTest):
         self.assertEqual(dense["total_bytes"], sum(dense[p] for p in parts))
         self.assertEqual(plan("--context", "4096", "--mode", "dense", "--kv-type", "f32")["cache_bytes"], 2 * dense["cache_bytes"])
         self.assertGreater(plan("--context", "4096", "--budget", "10%")["compressor_bytes"], 0)
+        # Selection scores 64 sampled rows against all keys, on one thread at least.
+        self.assertGreaterEqual(plan("--context", "4096")["scratch_bytes"], dense["scratch_bytes"] + 64 * 4096 * 4)
         limited = plan("--memory", str(dense["total_bytes"]), "--context", "4096", "--mode", "dense")
         self.assertGreaterEqual(limited["longest_context"], 4096)
         self.assertLess(limited["longest_context"], 4200)

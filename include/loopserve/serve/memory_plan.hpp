@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include <loopserve/core/element.hpp>
+#include <loopserve/core/parallel.hpp>
 #include <loopserve/kv/cache_storage.hpp>
 #include <loopserve/model/model.hpp>
 #include <loopserve/serve/activations.hpp>
@@ -55,8 +56,9 @@ memory_plan plan_at(model_shape const& shape, index_t weights_bytes, engine_opti
   }
   plan.scratch_bytes = activations<typename Config::backend>::bytes(shape, rows) + 4 * index_t{8} * shape.vocabulary;
   if constexpr (requires { Config::model::scratch_bytes(shape, rows); }) { plan.scratch_bytes += Config::model::scratch_bytes(shape, rows); }
-  if constexpr (requires { selector::planned_bytes(options.selector, shape.heads, rows, context, options.threads); }) {
-    plan.scratch_bytes += selector::planned_bytes(options.selector, shape.heads, rows, context, options.threads);
+  int const threads = options.threads > 0 ? options.threads : available_threads();
+  if constexpr (requires { selector::planned_bytes(options.selector, shape.heads, rows, context, threads); }) {
+    plan.scratch_bytes += selector::planned_bytes(options.selector, shape.heads, rows, context, threads);
   }
   return plan;
 }
