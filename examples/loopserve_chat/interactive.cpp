@@ -50,6 +50,7 @@ class session {
 
   /// False where the user leaves.
   bool handle(std::string const& line) {
+    cancelled_ = false;
     if (line.empty()) { return true; }
     if (line[0] != '/') {
       say(line);
@@ -61,6 +62,9 @@ class session {
     }
     return true;
   }
+
+  /// Whether the last line's answer was cancelled.
+  bool cancelled() const { return cancelled_; }
 
   std::string prompt() const { return with_->count() > 1 ? std::to_string(with_->current() + 1) + "> " : "> "; }
 
@@ -101,12 +105,14 @@ class session {
     bar.clear();
     if (json_) { std::cout << json_line({with_->current(), result.report.turn, 0, 0}, result); }
     std::cout << std::endl;
-    if (result.report.finish == loopserve::finish_reason::cancelled) { std::cerr << "(cancelled)" << std::endl; }
+    cancelled_ = result.report.finish == loopserve::finish_reason::cancelled;
+    if (cancelled_) { std::cerr << "(cancelled)" << std::endl; }
     if (result.report.dropped_turns > 0) { std::cerr << "(the context was full: " << result.report.dropped_turns << " oldest turns were left out)" << std::endl; }
   }
 
   partner* with_;
   bool json_;
+  bool cancelled_ = false;
 };
 
 }  // namespace
@@ -126,6 +132,7 @@ int run_interactive(partner& with, settings const& s) {
     }
     try {
       if (!talk.handle(line)) { return 0; }
+      interrupted = talk.cancelled();
     } catch (std::exception const& e) { std::cerr << "loopserve-chat: " << e.what() << std::endl; }
   }
 }

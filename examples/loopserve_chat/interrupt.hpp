@@ -7,6 +7,7 @@
 #include <atomic>
 
 #include "partner.hpp"
+#include "terminal.hpp"
 
 namespace chat {
 
@@ -32,7 +33,10 @@ class interrupt {
   static_assert(std::atomic<partner*>::is_always_lock_free && std::atomic<int>::is_always_lock_free, "signal handlers take lock-free atomics only");
 
   static void on_signal(int) {
-    if (pressed_.fetch_add(1) > 0) { _exit(130); }
+    if (pressed_.fetch_add(1) > 0) {
+      terminal::put_back();
+      _exit(130);
+    }
     if (auto* const with = target_.load()) { with->cancel(); }
   }
 

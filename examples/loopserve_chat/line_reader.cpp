@@ -2,7 +2,6 @@
 #include "line_reader.hpp"
 
 #include <sys/ioctl.h>
-#include <termios.h>
 #include <unistd.h>
 #include <utf8proc.h>
 
@@ -14,35 +13,6 @@
 
 namespace chat {
 namespace {
-
-/// Byte by byte, unechoed, Ctrl-C as a byte, pastes marked; put back at the end.
-class raw_terminal {
- public:
-  raw_terminal() {
-    tcgetattr(STDIN_FILENO, &before_);
-    auto raw = before_;
-    raw.c_lflag &= ~static_cast<tcflag_t>(ICANON | ECHO | ISIG | IEXTEN);
-    raw.c_iflag &= ~static_cast<tcflag_t>(IXON | ICRNL);
-    raw.c_cc[VMIN] = 1;
-    raw.c_cc[VTIME] = 0;
-    tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
-    put("\x1b[?2004h");
-  }
-  raw_terminal(raw_terminal const&) = delete;
-  raw_terminal& operator=(raw_terminal const&) = delete;
-  ~raw_terminal() {
-    put("\x1b[?2004l");
-    tcsetattr(STDIN_FILENO, TCSADRAIN, &before_);
-  }
-
-  static void put(std::string const& text) {
-    std::fwrite(text.data(), 1, text.size(), stdout);
-    std::fflush(stdout);
-  }
-
- private:
-  termios before_{};
-};
 
 /// The next byte, -1 at the input's end.
 int next_byte() {
@@ -83,7 +53,9 @@ std::vector<cell> cells_of(std::string_view text) {
 
 }  // namespace
 
-line_reader::line_reader() : terminal_(isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1) {}
+line_reader::line_reader() {
+  if (isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1) { terminal_.emplace(); }
+}
 
 line_end line_reader::read(std::string const& prompt, std::string& line) {
   if (terminal_) { return edit(prompt, line); }
@@ -91,24 +63,24 @@ line_end line_reader::read(std::string const& prompt, std::string& line) {
 }
 
 line_end line_reader::edit(std::string const& prompt, std::string& line) {
-  raw_terminal const raw;
+  terminal::editing const editing(*terminal_);
   line_.clear();
   for (;;) {
     draw(prompt);
     int const c = next_byte();
     switch (c) {
-      case -1: raw_terminal::put("\n"); return line_end::closed;
+      case -1: terminal::put("\n"); return line_end::closed;
       case '\r':
       case '\n':
         line_.end();
         draw(prompt);
-        raw_terminal::put("\n");
+        terminal::put("\n");
         line = line_.take();
         return line_end::entered;
-      case 3: raw_terminal::put("^C\n"); return line_end::interrupted;
+      case 3: terminal::put("^C\n"); return line_end::interrupted;
       case 4:
         if (line_.text().empty()) {
-          raw_terminal::put("\n");
+          terminal::put("\n");
           return line_end::closed;
         }
         line_.erase_after();
@@ -190,7 +162,7 @@ void line_reader::draw(std::string const& prompt) const {
   }
   shown += "\x1b[K";
   if (after > 0) { shown += "\x1b[" + std::to_string(after) + "D"; }
-  raw_terminal::put(shown);
+  terminal::put(shown);
 }
 
 }  // namespace chat

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "edited_line.hpp"
+#include "terminal.hpp"
 
 namespace chat {
 
@@ -24,7 +26,7 @@ class line_reader {
   void pasted_text();
   void draw(std::string const& prompt) const;
 
-  bool terminal_;
+  std::optional<terminal> terminal_;
   edited_line line_;
 };
 
