@@ -122,8 +122,7 @@ class Terminal(ProgramTest):
         self.stop()
         self.start("--backend", "reference", "--threads", "1")
         self.type(f"/read {self.file('long.txt', QUESTION * 250)}\r")
-        self.wait_for("\x1b[?2004l")
-        time.sleep(1)
+        self.wait_for("\rreading ")
 
     def test_control_c_cancels_an_answer(self):
         self.read_something_long()
