@@ -2,11 +2,53 @@
 #include <doctest/doctest.h>
 
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <numeric>
 #include <string>
 #include <vector>
 
 #include "golden/dense_run.hpp"
+
+#include <loopserve/model/text/text_stream.hpp>
+#include <loopserve/model/text/tokenizer.hpp>
+#include <loopserve/model/text/tokenizer_gguf.hpp>
+#include <loopserve/ops/cpu/cpu_ops.hpp>
+
+namespace ls = loopserve;
+
+namespace {
+
+/// The text of `count` greedy tokens after the beginning-of-text token.
+template <class Backend>
+std::string told(std::string const& path, int count) {
+  golden::basic_dense_run<Backend> run(path);
+  auto const& files = run.files();
+  auto const words = files.gguf() != nullptr ? ls::tokenizer::from_gguf(*files.gguf()) : ls::tokenizer::from_folder(files.folder());
+  std::vector<int> start;
+  for (auto id : words.initial_tokens()) { start.push_back(ls::raw(id)); }
+  ls::text_stream stream(words);
+  std::string text;
+  for (int id : run.greedy(run.feed(start), count)) { text += stream.push(ls::token_id{id}); }
+  return text + stream.flush();
+}
+
+}  // namespace
+
+TEST_CASE("a story is told word for word as its model's own program tells it, from safetensors and from GGUF, on both backends") {
+  std::string const folder = std::string(LOOPSERVE_MATERIAL) + "/models/stories260K";
+  if (!std::filesystem::exists(folder)) {
+    MESSAGE("skipped: no material");
+    return;
+  }
+  std::ifstream file(folder + "/expected_stdout_karpathy_test_all.txt", std::ios::binary);
+  std::string const want{std::istreambuf_iterator<char>(file), {}};
+  for (auto const& path : {folder, folder + "/model-f32.gguf"}) {
+    CAPTURE(path);
+    CHECK(told<ls::reference>(path, 200) + "\n" == want);
+    CHECK(told<ls::cpu>(path, 200) + "\n" == want);
+  }
+}
 
 TEST_CASE("the story models agree with a float64 reference, from safetensors and from GGUF") {
   std::string const models = std::string(LOOPSERVE_MATERIAL) + "/models";

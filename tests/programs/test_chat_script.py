@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """loopserve-chat with --prompt and --file: texts, JSON, facts, modes."""
 import json
+import os
 import unittest
 
 from programs import ANSWER, DEMO, QUESTION, ProgramTest, dialogues, run
@@ -82,6 +83,16 @@ class Script(ProgramTest):
         self.assertEqual(ids, [t["ids"] for t in self.turns("--prompt", QUESTION, "--threads", "1")])
         gguf = self.ok("loopserve-chat", DEMO + "/model-bf16.gguf", "--prompt", QUESTION)
         self.assertEqual(gguf, ANSWER + "\n")
+
+    def test_a_whole_story_comes_word_for_word(self):
+        folder = self.material("models", "stories260K")
+        with open(os.path.join(folder, "expected_stdout_karpathy_test_all.txt"), encoding="utf-8") as file:
+            want = file.read()
+        start = "Once upon a time"  # four of the 200 tokens
+        for path in (folder, os.path.join(folder, "model-f32.gguf")):
+            for flags in (("--backend", "reference", "--mode", "dense"), ("--backend", "cpu", "--mode", "dense"), ("--backend", "cpu")):
+                with self.subTest(path=path, flags=flags):
+                    self.assertEqual(start + self.ok("loopserve-chat", path, "--raw", "--prompt", start, "--max-tokens", "196", *flags), want)
 
     def test_sampling_repeats_with_its_seed(self):
         flags = ("--prompt", QUESTION, "--temperature", "3", "--max-tokens", "20", "--seed")
