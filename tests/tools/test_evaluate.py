@@ -22,7 +22,7 @@ conversation = json.loads(open(a[a.index("--file") + 1]).readline())
 stored = json.load(open({stored!r}))
 for turn in conversation["turns"]:
     text = stored[turn["user"]]
-    if {spoil!r} in a and turn["user"].endswith(" 2"):
+    if {spoil!r} in a:
         text = "The owl is 9."
     right = sum(f + "." in text for f in turn["facts"])
     print(json.dumps({{"text": text, "ids": [ord(c) for c in text], "facts": len(turn["facts"]), "right": right + {lie}, "area": 0.5, "covered": 0.98, "kv_kept": 0.1}}))
@@ -95,6 +95,11 @@ class Differences(unittest.TestCase):
         found = counting.against_stored([dialogue(margin=5e-4)], [run_of("The owl is 1. The fox is 2.", "x")])
         self.assertEqual((found["equal"], found["different"], found["excused"], found["share"]), (1, 0, 1, 1.0))
 
+    def test_how_many_may_differ(self):
+        self.assertEqual([counting.turns_allowed("cpu", n) for n in (1, 44, 100, 149, 150, 270)], [1, 1, 2, 2, 3, 5])
+        self.assertEqual(counting.turns_allowed("reference", 270), 0)
+        self.assertEqual([counting.points_allowed(n) for n in (30, 60, 100, 261)], [10, 5, 3, 3])
+
     def test_ids(self):
         a, b = [run_of("A.", "BB.")], [run_of("A.", "B.")]
         self.assertEqual(counting.same_ids(a, a), [])
@@ -134,14 +139,20 @@ class Script(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             done = self.evaluate(folder, spoil="10%", more=("--check", "--modes", "dense,loopserve"))
             self.assertEqual(done.returncode, 1, done.stderr)
-            self.assertIn("begin 33.3", done.stdout)
+            self.assertIn("begin 100.0", done.stdout)
             self.assertFalse(os.path.exists(os.path.join(folder, "evaluation.md")))
+
+    def test_other_dense_answers_fail(self):
+        with tempfile.TemporaryDirectory() as folder:
+            done = self.evaluate(folder, spoil="dense", more=("--check", "--modes", "dense"))
+            self.assertEqual(done.returncode, 1, done.stderr)
+            self.assertIn("0 of 6 turns (0 excused) | at most 1 differ | **no**", done.stdout)
 
     def test_other_ids_fail(self):
         with tempfile.TemporaryDirectory() as folder:
             done = self.evaluate(folder, spoil="1000000", more=("--check", "--per-cell", "1", "--modes", "dense,everything"))
             self.assertEqual(done.returncode, 1, done.stderr)
-            self.assertIn("6 turns differ", done.stdout)
+            self.assertIn("12 turns differ", done.stdout)
 
     def test_a_wrong_count_stops_it(self):
         with tempfile.TemporaryDirectory() as folder:
