@@ -8,20 +8,8 @@
 
 namespace ls = loopserve;
 
-namespace {
-
-std::vector<ls::isa> levels() {
-  std::vector<ls::isa> found;
-  for (auto level : {ls::isa::baseline, ls::isa::avx2, ls::isa::avx512}) {
-    if (level <= ls::best_isa()) { found.push_back(level); }
-  }
-  return found;
-}
-
-}  // namespace
-
 TEST_CASE_TEMPLATE("the cpu's line-sparse attention keeps the laws with every instruction set", Element, float, ls::bf16, ls::f16) {
-  for (auto level : levels()) {
+  for (auto level : ls::supported_isas()) {
     CAPTURE(static_cast<int>(level));
     ls::cpu b(ls::cpu_options{.threads = 2, .level = level});
     ls::line_sparse_attention<ls::cpu> attention(b);

@@ -15,8 +15,8 @@ namespace {
 
 std::vector<cpu> backends() {
   std::vector<cpu> found;
-  for (isa level : {isa::baseline, isa::avx2, isa::avx512}) {
-    if (level <= best_isa()) { found.emplace_back(cpu_options{.threads = 2, .level = level}); }
+  for (auto level : supported_isas()) {
+    found.emplace_back(cpu_options{.threads = 2, .level = level});
   }
   return found;
 }

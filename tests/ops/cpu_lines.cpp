@@ -51,8 +51,7 @@ TEST_CASE_TEMPLATE("line scores and the covers from them are the reference's", E
     std::vector<int> positions;
     for (int r : rows) { positions.push_back(s.keys - s.rows + r); }
     auto const cells = static_cast<std::size_t>((s.sampled + 1) * (s.keys + 3));
-    for (auto level : {ls::isa::baseline, ls::isa::avx2, ls::isa::avx512}) {
-      if (level > ls::best_isa()) { continue; }
+    for (auto level : ls::supported_isas()) {
       ls::cpu const b(ls::cpu_options{.threads = 2, .level = level});
       std::vector<float> expected(cells, std::numeric_limits<float>::quiet_NaN()), found = expected;
       auto const view = [&](std::vector<float>& of) { return ls::tensor_view<float, 2>(of.data(), {s.sampled, s.keys}, {s.keys + 3, 1}); };

@@ -13,14 +13,6 @@ using namespace loopserve;
 
 namespace {
 
-std::vector<isa> levels() {
-  std::vector<isa> found;
-  for (isa level : {isa::baseline, isa::avx2, isa::avx512}) {
-    if (level <= best_isa()) { found.push_back(level); }
-  }
-  return found;
-}
-
 std::vector<float> numbers(index_t count, std::uint64_t seed) {
   counter_rng const draw{seed};
   std::vector<float> v(static_cast<std::size_t>(count));
@@ -72,7 +64,7 @@ constexpr element_type types[] = {element_type::f32, element_type::f16, element_
 
 TEST_CASE("the cpu's product is the reference's for every instruction set, stored type, kind of product and ragged or empty size") {
   std::vector<cpu> backends;
-  for (isa level : levels()) {
+  for (isa level : supported_isas()) {
     for (bool exact : {false, true}) { backends.emplace_back(cpu_options{.threads = 2, .level = level, .exact_products = exact}); }
   }
   for (auto type : types) {
@@ -105,7 +97,7 @@ TEST_CASE("rows and outputs may lie apart") {
     auto const x = numbers(rows * cols, 9);
     std::vector<float> wide(static_cast<std::size_t>(rows * cols * 3), NAN);
     for (index_t i = 0; i < rows * cols; ++i) { wide[3 * i] = x[i]; }
-    for (isa level : levels()) {
+    for (isa level : supported_isas()) {
       cpu const b(cpu_options{.threads = 2, .level = level});
       auto const want = product(b, x, rows, w.view, {});
       std::vector<float> out(static_cast<std::size_t>(rows * outputs * 2), -7.0F);
@@ -121,7 +113,7 @@ TEST_CASE("rows and outputs may lie apart") {
 TEST_CASE("a row has the same bits alone, among others and with any number of threads") {
   index_t const cols = 544;
   index_t const outputs = 200;
-  for (isa level : levels()) {
+  for (isa level : supported_isas()) {
     for (auto type : types) {
       weights const w(type, outputs, cols);
       auto const bias = numbers(outputs, 3);

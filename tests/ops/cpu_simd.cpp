@@ -13,13 +13,6 @@ using namespace loopserve;
 
 namespace {
 
-template <class Body>
-void for_levels(Body&& body) {
-  for (isa level : {isa::baseline, isa::avx2, isa::avx512}) {
-    if (level <= best_isa()) { body(level); }
-  }
-}
-
 template <class From, class To>
 auto converter(isa level) {
   return choose(level, baseline::convert_row<From, To>, avx2::convert_row<From, To>, avx512::convert_row<From, To>);
@@ -28,7 +21,7 @@ auto converter(isa level) {
 }  // namespace
 
 TEST_CASE_TEMPLATE("rows convert as single numbers do, all 65,536 patterns and their neighbours", Half, bf16, f16) {
-  for_levels([](isa level) {
+  for (auto level : supported_isas()) {
     std::vector<Half> halves(65536 + 3);
     for (std::size_t i = 0; i < halves.size(); ++i) { halves[i].bits = static_cast<std::uint16_t>(i); }
     std::vector<float> wide(halves.size());
@@ -50,11 +43,11 @@ TEST_CASE_TEMPLATE("rows convert as single numbers do, all 65,536 patterns and t
       }
       CHECK(wrong == 0);
     }
-  });
+  }
 }
 
 TEST_CASE("exp is within 2 units in the last place and right at the ends") {
-  for_levels([](isa level) {
+  for (auto level : supported_isas()) {
     auto* const row = choose(level, baseline::exp_row, avx2::exp_row, avx512::exp_row);
     std::vector<float> x;
     for (double v = -86.5; v < 88.7; v += 0.00113) { x.push_back(static_cast<float>(v)); }
@@ -76,11 +69,11 @@ TEST_CASE("exp is within 2 units in the last place and right at the ends") {
     CHECK(ends[3] == infinity);
     CHECK(std::isnan(ends[4]));
     CHECK(ends[5] == infinity);
-  });
+  }
 }
 
 TEST_CASE("dot, axpy, max and sums of exponentials at every length") {
-  for_levels([](isa level) {
+  for (auto level : supported_isas()) {
     for (int n = 1; n < 140; ++n) {
       std::vector<float> a(n), y(n, 1.0F), e(n);
       std::vector<bf16> b(n);
@@ -101,7 +94,7 @@ TEST_CASE("dot, axpy, max and sums of exponentials at every length") {
       CHECK(choose(level, baseline::max_of, avx2::max_of, avx512::max_of)(a.data(), n) == top);
       CHECK(std::fabs(choose(level, baseline::exp_row, avx2::exp_row, avx512::exp_row)(9, e.data(), n) / total - 1) <= 1e-6);
     }
-  });
+  }
 }
 
 TEST_CASE("an instruction set that the machine lacks is refused") {

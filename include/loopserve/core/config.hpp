@@ -17,7 +17,8 @@
 #define LOOPSERVE_USE_OPENMP 0
 #endif
 
-#if defined(__x86_64__) && !defined(__CUDACC__)
+// x86-64 gets kernels for AVX2 and for AVX-512. LOOPSERVE_PORTABLE asks for the portable ones there too, which run on every processor.
+#if defined(__x86_64__) && !defined(__CUDACC__) && !defined(LOOPSERVE_PORTABLE)
 #define LOOPSERVE_X86_64 1
 #else
 #define LOOPSERVE_X86_64 0
@@ -45,10 +46,10 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #endif
 
-// Whether the command line itself already allows fused multiply-add: then the compiler fuses some of a * b + c and not others, so kernels that promise
+// Whether the command line itself allows fused multiply-add: then the compiler fuses some of a * b + c and not others, so kernels that promise
 // equal bits must ask for it by name.
-#if LOOPSERVE_X86_64 && defined(__FMA__)
-#define LOOPSERVE_BASELINE_X86_FMA 1
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+#define LOOPSERVE_PORTABLE_FMA 1
 #else
-#define LOOPSERVE_BASELINE_X86_FMA 0
+#define LOOPSERVE_PORTABLE_FMA 0
 #endif

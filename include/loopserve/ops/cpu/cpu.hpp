@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
+
 #include <loopserve/core/backend.hpp>
 #include <loopserve/core/error.hpp>
 #include <loopserve/ops/cpu/isa.hpp>
@@ -9,7 +11,7 @@ namespace loopserve {
 
 struct cpu_options {
   int threads = 0;              ///< 0: as many as the machine has. Results do not depend on it.
-  isa level = best_isa();       ///< a lower one than the machine's, to test it; results may differ in the last bits
+  isa level = best_isa();       ///< a lower one of supported_isas(), to test it; results may differ in the last bits
   bool exact_products = false;  ///< products of many rows keep float32 activations; otherwise they are rounded to bf16 where weights are bf16 and that is faster
 };
 
@@ -19,11 +21,13 @@ class cpu : public reference {
  public:
   using options = cpu_options;
 
-  explicit cpu(int threads = 0) : reference(threads) {}
+  explicit cpu(int threads = 0) : cpu(cpu_options{.threads = threads}) {}
 
   /// Throws error where the machine lacks the instruction set asked for.
   explicit cpu(cpu_options const& o) : reference(o.threads), level_(o.level), exact_products_(o.exact_products) {
-    check(o.level <= best_isa(), "this machine does not have the instruction set that the cpu backend was asked to use");
+    auto const supported = supported_isas();
+    check(!supported.empty(), "this processor lacks AVX2, FMA or F16C: compile with LOOPSERVE_PORTABLE, or use the reference backend");
+    check(std::ranges::find(supported, level_) != supported.end(), "this machine does not have the instruction set that the cpu backend was asked to use");
   }
 
   isa isa_level() const { return level_; }
@@ -33,8 +37,8 @@ class cpu : public reference {
   bool rounds_activations() const { return !exact_products_ && level_ == isa::avx512 && has_bf16_products(); }
 
  private:
-  isa level_ = best_isa();
-  bool exact_products_ = false;
+  isa level_;
+  bool exact_products_;
 };
 
 static_assert(backend<cpu>);

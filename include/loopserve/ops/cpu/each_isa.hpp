@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// No include guard: it reads the kernels named by LOOPSERVE_KERNELS once for each instruction set, into the namespaces `baseline`, `avx2` and `avx512`:
+// No include guard: it reads the kernels named by LOOPSERVE_KERNELS once for each instruction set, into the namespaces `avx2` and `avx512` or into `baseline`:
 //
-//   #include <loopserve/ops/cpu/simd.hpp>          // vec, load, fma, ... in each of the three
+//   #include <loopserve/ops/cpu/simd.hpp>          // vec, load, fma, ... in each of them
 //   #define LOOPSERVE_KERNELS <loopserve/ops/cpu/kernels/rows.inc>
 //   #include <loopserve/ops/cpu/each_isa.hpp>
 //
@@ -12,9 +12,6 @@
 #include <loopserve/core/ids.hpp>
 
 #ifdef LOOPSERVE_KERNELS
-namespace loopserve::baseline {
-#include LOOPSERVE_KERNELS
-}
 #if LOOPSERVE_X86_64
 LOOPSERVE_AVX2_BEGIN
 namespace loopserve::avx2 {
@@ -26,7 +23,14 @@ namespace loopserve::avx512 {
 #include LOOPSERVE_KERNELS
 }
 LOOPSERVE_TARGET_END
+// Not chosen (isa.hpp), but named.
+namespace loopserve::baseline {
+using namespace avx2;
+}
 #else
+namespace loopserve::baseline {
+#include LOOPSERVE_KERNELS
+}
 namespace loopserve::avx2 {
 using namespace baseline;
 }

@@ -1,24 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <span>
+
 #include <loopserve/core/config.hpp>
 
 namespace loopserve {
 
-/// The instruction sets that the cpu backend's kernels are compiled for, each including those before it. `baseline` is what the compiler was told
-/// on its command line (SSE2 on plain x86-64), `avx2` has FMA and F16C with it, `avx512` is F, BW, DQ and VL.
+/// The instruction sets that the cpu backend's kernels are compiled for: on x86-64 `avx2` (with FMA and F16C) and `avx512` (F, BW, DQ and VL), elsewhere
+/// and with LOOPSERVE_PORTABLE `baseline`, which is what the compiler was told on its command line.
 enum class isa { baseline, avx2, avx512 };
 
-/// The largest that this machine runs.
-inline isa best_isa() {
+/// Those that the kernels were compiled for and this machine runs, the largest last; none on an x86-64 processor without AVX2.
+inline std::span<isa const> supported_isas() {
 #if LOOPSERVE_X86_64
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    bool const avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-                        __builtin_cpu_supports("avx512vl");
-    return avx512 ? isa::avx512 : isa::avx2;
-  }
+  static constexpr isa all[] = {isa::avx2, isa::avx512};
+  bool const avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  bool const avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512vl");
+  return {all, avx512 ? 2U : avx2 ? 1U : 0U};
+#else
+  static constexpr isa all[] = {isa::baseline};
+  return all;
 #endif
-  return isa::baseline;
+}
+
+/// The largest that this machine runs, `baseline` where there is none.
+inline isa best_isa() {
+  auto const supported = supported_isas();
+  return supported.empty() ? isa::baseline : supported.back();
 }
 
 /// Whether products of bf16 numbers have instructions of their own here, so that rounding activations to bf16 buys speed.
@@ -30,7 +40,7 @@ inline bool has_bf16_products() {
 #endif
 }
 
-/// Picks one of three kernels of the same type: `choose(b.isa_level(), baseline::f, avx2::f, avx512::f)(arguments...)`.
+/// Picks one of the kernels, which are of the same type: `choose(b.isa_level(), baseline::f, avx2::f, avx512::f)(arguments...)`.
 template <class Function>
 constexpr Function* choose(isa level, Function* baseline, Function* avx2, Function* avx512) {
   return level == isa::avx512 ? avx512 : level == isa::avx2 ? avx2 : baseline;

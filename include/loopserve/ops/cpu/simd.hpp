@@ -14,50 +14,10 @@
 #include <immintrin.h>
 #endif
 
-/// The vector layer of the cpu backend: one set of names (`vec`, `load`, `fma`, `sum`, ...; kernels/simd.inc) in each of the namespaces `baseline`, `avx2`
-/// and `avx512`. Kernels are written once over these names, in a file that each_isa.hpp reads three times; how, stands there.
+/// The vector layer of the cpu backend: one set of names (`vec`, `load`, `fma`, `sum`, ...; kernels/simd.inc) in the namespaces `avx2` and `avx512`, or
+/// `baseline` alone. Kernels are written once over these names, in a file that each_isa.hpp reads for each of them; how, stands there.
 ///
 /// What differs between instruction sets stands here: the width, the sum of the lanes, the fused multiply-add, and the f16 conversions.
-
-namespace loopserve::baseline {
-
-inline constexpr int width = 4;
-using floats = float __attribute__((vector_size(16)));
-using words = std::uint32_t __attribute__((vector_size(16)));
-using ints = std::int32_t __attribute__((vector_size(16)));
-
-/// The lanes of the lower (upper) halves of a and b in turn.
-[[gnu::always_inline]] inline floats interleave_low(floats a, floats b) { return __builtin_shufflevector(a, b, 0, 4, 1, 5); }
-[[gnu::always_inline]] inline floats interleave_high(floats a, floats b) {
-  return __builtin_shufflevector(a, b, 2, 6, 3, 7);
-}
-
-/// The sum of the lanes, always in the same order: lane i and lane i + half, then halves again.
-[[gnu::always_inline]] inline float sum_native(floats a) { return (a[0] + a[2]) + (a[1] + a[3]); }
-
-[[gnu::always_inline]] inline floats fma_native(floats a, floats b, floats c) {
-#if LOOPSERVE_BASELINE_X86_FMA
-  return _mm_fmadd_ps(a, b, c);
-#elif LOOPSERVE_X86_64
-  return a * b + c;
-#else
-  return floats{__builtin_fmaf(a[0], b[0], c[0]), __builtin_fmaf(a[1], b[1], c[1]), __builtin_fmaf(a[2], b[2], c[2]), __builtin_fmaf(a[3], b[3], c[3])};
-#endif
-}
-/// Widening loads and narrowing stores of 16-bit words and bytes. (`__builtin_convertvector` does this too, but gcc 12 splits it in halves.)
-[[gnu::always_inline]] inline words widen(std::uint16_t const* p) { return words{p[0], p[1], p[2], p[3]}; }
-[[gnu::always_inline]] inline ints widen(signed char const* p) { return ints{p[0], p[1], p[2], p[3]}; }
-[[gnu::always_inline]] inline void narrow(std::uint16_t* p, words a) {
-  for (int i = 0; i < width; ++i) { p[i] = static_cast<std::uint16_t>(a[i]); }
-}
-[[gnu::always_inline]] inline floats from_f16_native(f16 const* p) { return floats{p[0], p[1], p[2], p[3]}; }
-/// The f16 in two bytes, the lower first.
-[[gnu::always_inline]] inline float f16_native(unsigned char const* p) { return detail::f16_to_float(static_cast<std::uint16_t>(p[0] | (p[1] << 8))); }
-[[gnu::always_inline]] inline void to_f16_native(f16* p, floats a) {
-  for (int i = 0; i < width; ++i) { p[i] = f16(a[i]); }
-}
-
-}  // namespace loopserve::baseline
 
 #if LOOPSERVE_X86_64
 
@@ -143,6 +103,46 @@ using ints = std::int32_t __attribute__((vector_size(64)));
 
 }  // namespace loopserve::avx512
 LOOPSERVE_TARGET_END
+
+#else
+
+namespace loopserve::baseline {
+
+inline constexpr int width = 4;
+using floats = float __attribute__((vector_size(16)));
+using words = std::uint32_t __attribute__((vector_size(16)));
+using ints = std::int32_t __attribute__((vector_size(16)));
+
+/// The lanes of the lower (upper) halves of a and b in turn.
+[[gnu::always_inline]] inline floats interleave_low(floats a, floats b) { return __builtin_shufflevector(a, b, 0, 4, 1, 5); }
+[[gnu::always_inline]] inline floats interleave_high(floats a, floats b) {
+  return __builtin_shufflevector(a, b, 2, 6, 3, 7);
+}
+
+/// The sum of the lanes, always in the same order: lane i and lane i + half, then halves again.
+[[gnu::always_inline]] inline float sum_native(floats a) { return (a[0] + a[2]) + (a[1] + a[3]); }
+
+[[gnu::always_inline]] inline floats fma_native(floats a, floats b, floats c) {
+#if LOOPSERVE_PORTABLE_FMA
+  return floats{__builtin_fmaf(a[0], b[0], c[0]), __builtin_fmaf(a[1], b[1], c[1]), __builtin_fmaf(a[2], b[2], c[2]), __builtin_fmaf(a[3], b[3], c[3])};
+#else
+  return a * b + c;
+#endif
+}
+/// Widening loads and narrowing stores of 16-bit words and bytes. (`__builtin_convertvector` does this too, but gcc 12 splits it in halves.)
+[[gnu::always_inline]] inline words widen(std::uint16_t const* p) { return words{p[0], p[1], p[2], p[3]}; }
+[[gnu::always_inline]] inline ints widen(signed char const* p) { return ints{p[0], p[1], p[2], p[3]}; }
+[[gnu::always_inline]] inline void narrow(std::uint16_t* p, words a) {
+  for (int i = 0; i < width; ++i) { p[i] = static_cast<std::uint16_t>(a[i]); }
+}
+[[gnu::always_inline]] inline floats from_f16_native(f16 const* p) { return floats{p[0], p[1], p[2], p[3]}; }
+/// The f16 in two bytes, the lower first.
+[[gnu::always_inline]] inline float f16_native(unsigned char const* p) { return detail::f16_to_float(static_cast<std::uint16_t>(p[0] | (p[1] << 8))); }
+[[gnu::always_inline]] inline void to_f16_native(f16* p, floats a) {
+  for (int i = 0; i < width; ++i) { p[i] = f16(a[i]); }
+}
+
+}  // namespace loopserve::baseline
 
 #endif
 
