@@ -7,7 +7,7 @@
 
 namespace loopserve {
 
-/// The instruction sets that the cpu backend's kernels are compiled for: on x86-64 `avx2` (with FMA and F16C) and `avx512` (F, BW, DQ and VL), elsewhere
+/// The instruction sets that the cpu backend's kernels are compiled for: on x86-64 `avx2` (with FMA, and F16C, which all of them have) and `avx512` (F, BW, DQ and VL), elsewhere
 /// and with LOOPSERVE_PORTABLE `baseline`, which is what the compiler was told on its command line.
 enum class isa { baseline, avx2, avx512 };
 
@@ -15,7 +15,7 @@ enum class isa { baseline, avx2, avx512 };
 inline std::span<isa const> supported_isas() {
 #if LOOPSERVE_X86_64
   static constexpr isa all[] = {isa::avx2, isa::avx512};
-  bool const avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  bool const avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   bool const avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512vl");
   return {all, avx512 ? 2U : avx2 ? 1U : 0U};
