@@ -7,6 +7,7 @@
 #include <loopserve/core/backend.hpp>
 #include <loopserve/core/kv_view.hpp>
 #include <loopserve/core/parallel.hpp>
+#include <loopserve/core/read_ahead.hpp>
 #include <loopserve/ops/kept_rows_view.hpp>
 #include <loopserve/ops/lanes.hpp>
 
@@ -51,22 +52,32 @@ void gather_rows(reference const& b, kv_view<Element> full, kept_rows_view keep,
       ++i;
       ++o;
     }
-    int copied = 0;
+    // Rows that come lie anywhere in memory: all are asked for before the first is copied.
+    std::vector<int> coming;
+    index_t const row_bytes = index_t{full.head_dim} * static_cast<index_t>(sizeof(Element));
+    Element* const keys = to.keys + h * to.capacity * full.head_dim;
+    Element* const values = to.values + h * to.capacity * full.head_dim;
     for (int i = 0, slot = 0; i < count; ++i) {
-      int at = place[static_cast<std::size_t>(i)];
+      int& at = place[static_cast<std::size_t>(i)];
       if (at < 0) {
         while (taken[static_cast<std::size_t>(slot)] != 0) { ++slot; }
         at = slot++;
-        std::copy_n(full.key(rows[i], h), full.head_dim, to.keys + (h * to.capacity + at) * full.head_dim);
-        std::copy_n(full.value(rows[i], h), full.head_dim, to.values + (h * to.capacity + at) * full.head_dim);
-        to.positions[h * to.capacity + at] = full.position(rows[i], h);
-        ++copied;
+        coming.push_back(i);
+        detail::read_ahead(full.key(rows[i], h), row_bytes);
+        detail::read_ahead(full.value(rows[i], h), row_bytes);
+        detail::write_ahead(keys + index_t{at} * full.head_dim, row_bytes);
+        detail::write_ahead(values + index_t{at} * full.head_dim, row_bytes);
       }
       tokens[i] = rows[i];
       slots[i] = at;
     }
+    for (int i : coming) {
+      std::copy_n(full.key(rows[i], h), full.head_dim, keys + index_t{slots[i]} * full.head_dim);
+      std::copy_n(full.value(rows[i], h), full.head_dim, values + index_t{slots[i]} * full.head_dim);
+      to.positions[h * to.capacity + slots[i]] = full.position(rows[i], h);
+    }
     to.counts[h] = count;
-    to.copied[h] = copied;
+    to.copied[h] = static_cast<int>(coming.size());
   });
 }
 
