@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <loopserve/core/backend.hpp>
+#include <loopserve/core/buffer.hpp>
 #include <loopserve/core/parallel.hpp>
 #include <loopserve/core/tensor_view.hpp>
 #include <loopserve/ops/kept_rows_view.hpp>
@@ -42,12 +43,15 @@ inline int best_rows_counted(float const* scores, int n, int k, float least, int
   if (k <= 0) { return 0; }
   int bin = bins - 1, above = 0;  // above: rows in higher bins
   while (above + count[static_cast<std::size_t>(bin)] < k) { above += count[static_cast<std::size_t>(bin--)]; }
-  std::vector<std::uint32_t> inside;
-  inside.reserve(static_cast<std::size_t>(count[static_cast<std::size_t>(bin)]));
+  // No branches below: which rows are good is hard to predict.
+  std::vector<std::uint32_t> inside(static_cast<std::size_t>(count[static_cast<std::size_t>(bin)]) + 1);
+  std::size_t held = 0;
   for (int i = 0; i < n; ++i) {
     auto const key = ordered_bits(scores[i]);
-    if (key > floor && static_cast<int>(key >> shift) == bin) { inside.push_back(key); }
+    inside[held] = key;
+    held += key > floor && static_cast<int>(key >> shift) == bin ? 1 : 0;
   }
+  inside.pop_back();
   auto const place = inside.begin() + (k - above - 1);
   std::nth_element(inside.begin(), place, inside.end(), [](std::uint32_t x, std::uint32_t y) { return x > y; });
   std::uint32_t const last = *place;
@@ -55,37 +59,52 @@ inline int best_rows_counted(float const* scores, int n, int k, float least, int
   int found = 0;
   for (int i = 0; i < n && found < k; ++i) {
     auto const key = ordered_bits(scores[i]);
-    if (key > last || (key == last && equal-- > 0)) { out[found++] = i; }
+    out[found] = i;
+    found += key > last || (key == last && equal > 0) ? 1 : 0;
+    equal -= key == last ? 1 : 0;
   }
   return found;
 }
 
-/// The same. Where few of many are wanted, a sample guesses a score that a little more than k exceed, and only those are looked at; a guess that proves too high
-/// costs a second look, never a row.
-inline int best_rows(float const* scores, int n, int k, float least, int* out) {
-  constexpr int stride = 16;
+/// Writes the scores that are at least `least` to `kept` and their places to `rows`, which have room for all and 16 more; returns their number.
+inline int pick_rows(float const* scores, int n, float least, float* kept, int* rows) {
+  int found = 0;
+  for (int i = 0; i < n; ++i) {
+    rows[found] = i;
+    kept[found] = scores[i];
+    found += scores[i] >= least ? 1 : 0;
+  }
+  return found;
+}
+
+/// The same. Where few of many are wanted, a sample guesses a score that a little more than k exceed, and only those, which `pick` finds, are looked at; a guess
+/// that proves too high costs a second look, never a row.
+template <class Pick>
+int best_rows(float const* scores, int n, int k, float least, int* out, Pick* pick) {
+  constexpr int stride = 32;
   if (n < 4096 || k > n / 8 || k < stride) { return best_rows_counted(scores, n, k, least, out); }
   std::vector<float> sample;
   sample.reserve(static_cast<std::size_t>(n / stride) + 1);
   for (int i = stride / 2; i < n; i += stride) {
     if (scores[i] > least) { sample.push_back(scores[i]); }
   }
-  auto const rank = static_cast<std::size_t>(k / stride + k / (2 * stride) + stride);
+  auto const rank = static_cast<std::size_t>(k / stride + k / (2 * stride) + 16);
   if (sample.size() <= rank) { return best_rows_counted(scores, n, k, least, out); }
   std::nth_element(sample.begin(), sample.begin() + static_cast<std::ptrdiff_t>(rank), sample.end(), std::greater<>());
-  float const guess = sample[rank];
-  std::vector<int> rows(static_cast<std::size_t>(n));
-  std::vector<float> kept(static_cast<std::size_t>(n));
-  int found = 0;
-  for (int i = 0; i < n; ++i) {  // no branch: which rows are good is hard to predict
-    rows[static_cast<std::size_t>(found)] = i;
-    kept[static_cast<std::size_t>(found)] = scores[i];
-    found += scores[i] >= guess ? 1 : 0;
-  }
+  host_buffer<int> rows(n + 16);
+  host_buffer<float> kept(n + 16);
+  int found = pick(scores, n, sample[rank], kept.data(), rows.data());
   if (found < k) { return best_rows_counted(scores, n, k, least, out); }
   found = best_rows_counted(kept.data(), found, k, least, out);
-  for (int i = 0; i < found; ++i) { out[i] = rows[static_cast<std::size_t>(out[i])]; }
+  for (int i = 0; i < found; ++i) { out[i] = rows[out[i]]; }
   return found;
+}
+
+template <class Pick>
+void top_k_by(reference const& b, tensor_view<float const, 2> scores, int k, float least, kept_rows_view out, Pick* pick) {
+  parallel_for(threads_for(b, scores.size()), scores.extent(0), [&](index_t h) {
+    out.counts[h] = best_rows(scores.data() + h * scores.stride(0), static_cast<int>(scores.extent(1)), k, least, out.rows + h * out.stride, pick);
+  });
 }
 
 }  // namespace detail
@@ -93,9 +112,7 @@ inline int best_rows(float const* scores, int n, int k, float least, int* out) {
 /// The `k` best scores of each row that exceed `least`, as ascending lists; ties go to the lower index, NaN is never chosen.
 /// scores (kv_heads, n), the last axis dense; out has room for min(k, n) rows of each head.
 inline void top_k(reference const& b, tensor_view<float const, 2> scores, int k, float least, kept_rows_view out) {
-  parallel_for(threads_for(b, scores.size()), scores.extent(0), [&](index_t h) {
-    out.counts[h] = detail::best_rows(scores.data() + h * scores.stride(0), static_cast<int>(scores.extent(1)), k, least, out.rows + h * out.stride);
-  });
+  detail::top_k_by(b, scores, k, least, out, detail::pick_rows);
 }
 
 /// Lifts the first `first` and the last `last` scores of each row above all others.

@@ -10,3 +10,4 @@
 #include <loopserve/ops/cpu/key_sketch.hpp>
 #include <loopserve/ops/cpu/line_mass.hpp>
 #include <loopserve/ops/cpu/matmul.hpp>
+#include <loopserve/ops/cpu/top_k.hpp>
