@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <loopserve/core/buffer.hpp>
+#include <loopserve/core/read_ahead.hpp>
 #include <loopserve/ops/cpu/cpu.hpp>
 #include <loopserve/ops/cpu/simd.hpp>
 #include <loopserve/ops/key_sketch.hpp>
@@ -30,36 +31,45 @@ struct sketch_unit {
   int count;
 };
 
-/// weights (rows, stride) = e^(score - the stretch's largest score of that row); tops and sums (rows) are that score and the weights' sum.
+/// Asks for a group's bounds and codes: a KV head's lie too far apart for the processor to guess.
+[[gnu::always_inline]] inline void read_group_ahead(key_sketch_view sketch, int g, int h) {
+  read_ahead(sketch.lo_of(g, h), index_t{sketch.head_dim} * static_cast<int>(sizeof(f16)));
+  read_ahead(sketch.step_of(g, h), index_t{sketch.head_dim} * static_cast<int>(sizeof(f16)));
+  read_ahead(sketch.codes_of(g, h), index_t{sketch.words()} * sketch_group * static_cast<int>(sizeof(std::uint32_t)));
+}
+
+/// weights (rows, stride) = 2^(score - the stretch's largest score of that row); tops and sums (rows) are that score and the weights' sum.
 template <class Element>
 void score_sketch_unit(cpu const& b, sketch_unit<Element> const& u, float* weights, index_t stride, float* tops, float* sums) {
   auto const level = b.isa_level();
   auto* const score_group = choose(level, baseline::sketch_group, avx2::sketch_group, avx512::sketch_group);
   auto* const key_dot = choose(level, baseline::dot<float, Element>, avx2::dot<float, Element>, avx512::dot<float, Element>);
-  auto* const largest = choose(level, baseline::max_of, avx2::max_of, avx512::max_of);
-  auto* const exponents = choose(level, baseline::exp_row, avx2::exp_row, avx512::exp_row);
+  auto* const weigh = choose(level, baseline::weigh_row, avx2::weigh_row, avx512::weigh_row);
   int const dim = u.kv.head_dim, group = static_cast<int>(u.q.extent(1)) / u.kv.kv_heads, rows = static_cast<int>(u.q.extent(0)) * group;
-  std::vector<float> q(static_cast<std::size_t>(rows) * static_cast<std::size_t>(2 * dim + 1));
-  float* const scratch = q.data() + index_t{rows} * dim;
-  auto const scale = static_cast<float>(1 / std::sqrt(static_cast<double>(dim)));
+  index_t const size = index_t{rows} * dim;
+  std::vector<float> memory(static_cast<std::size_t>(3 * size + rows));
+  float *const q = memory.data(), *const placed = q + size, *const scratch = placed + size;
+  auto const scale = static_cast<float>(1.4426950408889634 / std::sqrt(static_cast<double>(dim)));
+  int const in_half = 16 / u.sketch.bits;
   for (int r = 0; r < rows; ++r) {
     float const* const from = &u.q(r / group, index_t{u.kv_head} * group + r % group, 0);
-    for (int d = 0; d < dim; ++d) { q[static_cast<std::size_t>(r * dim + d)] = scale * from[d]; }
+    for (int d = 0; d < dim; ++d) {
+      q[r * dim + d] = scale * from[d];
+      placed[r * dim + d] = q[r * dim + d] / static_cast<float>(1 << (u.sketch.bits * (d % in_half)));
+    }
   }
   int const end = u.first + u.count, sketched = std::min(end, u.sketch.groups * sketch_group);
   int t = u.first;
   for (; t < sketched; t += sketch_group) {
     int const g = t / sketch_group;
-    score_group(u.sketch.codes_of(g, u.kv_head), u.sketch.lo_of(g, u.kv_head), u.sketch.step_of(g, u.kv_head), u.sketch.bits, q.data(), rows, dim, scratch,
-                weights + (t - u.first), stride);
+    if (g + 2 < u.sketch.groups) { read_group_ahead(u.sketch, g + 2, u.kv_head); }
+    score_group(u.sketch.codes_of(g, u.kv_head), u.sketch.lo_of(g, u.kv_head), u.sketch.step_of(g, u.kv_head), u.sketch.bits, q, placed, rows, dim,
+                scratch, weights + (t - u.first), stride);
   }
   for (; t < end; ++t) {
-    for (int r = 0; r < rows; ++r) { weights[r * stride + (t - u.first)] = key_dot(q.data() + index_t{r} * dim, u.kv.key(t, u.kv_head), dim); }
+    for (int r = 0; r < rows; ++r) { weights[r * stride + (t - u.first)] = key_dot(q + index_t{r} * dim, u.kv.key(t, u.kv_head), dim); }
   }
-  for (int r = 0; r < rows; ++r) {
-    tops[r] = largest(weights + r * stride, u.count);
-    sums[r] = exponents(tops[r], weights + r * stride, u.count);
-  }
+  for (int r = 0; r < rows; ++r) { sums[r] = weigh(weights + r * stride, u.count, tops + r); }
 }
 
 }  // namespace detail
@@ -91,8 +101,8 @@ void sketch_scores(cpu const& b, tensor_view<float const, 3> q, kv_view<Element>
       float top = tops[at(first_unit)];
       for (index_t s = first_unit; s < first_unit + splits; ++s) { top = std::max(top, tops[at(s)]); }
       float total = 0;
-      for (index_t s = first_unit; s < first_unit + splits; ++s) { total += std::exp(tops[at(s)] - top) * sums[at(s)]; }
-      add(std::exp(tops[at(u)] - top) / total, weights.data() + (u * rows + r) * stride, out, count_of(split));
+      for (index_t s = first_unit; s < first_unit + splits; ++s) { total += std::exp2(tops[at(s)] - top) * sums[at(s)]; }
+      add(std::exp2(tops[at(u)] - top) / total, weights.data() + (u * rows + r) * stride, out, count_of(split));
     }
   });
 }
