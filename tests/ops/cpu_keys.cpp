@@ -2,9 +2,12 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include <loopserve/ops/cpu/cpu_ops.hpp>
+#include <loopserve/ops/top_k.hpp>
+#include <loopserve/testing/host_kv.hpp>
 #include <loopserve/testing/kv_world.hpp>
 
 namespace ls = loopserve;
@@ -47,7 +50,7 @@ std::vector<ls::cpu> backends() {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("key mass is the reference's, with every option", Element, float, ls::bf16, ls::f16) {
+TEST_CASE_TEMPLATE("key mass is the reference's, with every option, and the same bits on any number of threads", Element, float, ls::bf16, ls::f16) {
   ls::reference exact(2);
   for (auto const& s : shapes()) {
     ls::testing::kv_world<Element> const kv(s.keys, s.kv_heads, s.dim, s.layout, 3);
@@ -56,11 +59,14 @@ TEST_CASE_TEMPLATE("key mass is the reference's, with every option", Element, fl
     std::vector<ls::key_mass_options> options{{}, {.reduce = ls::head_reduce::max}, {.value_norm = true, .pool = 5}};
     if (s.queries <= s.keys) { options.push_back({.tail = true}); }
     for (auto const& o : options) {
-      std::vector<float> expected(static_cast<std::size_t>(s.kv_heads * s.keys), -1), found = expected;
+      std::vector<float> expected(static_cast<std::size_t>(s.kv_heads * s.keys), -1), found = expected, alone = expected;
       key_mass(exact, queries, kv.view(), o, ls::tensor_view<float, 2>(expected.data(), {s.kv_heads, s.keys}));
       for (auto const& b : backends()) {
         key_mass(b, queries, kv.view(), o, ls::tensor_view<float, 2>(found.data(), {s.kv_heads, s.keys}));
         CHECK(wrong(expected, found) == 0);
+        ls::cpu const one(ls::cpu_options{.threads = 1, .level = b.isa_level()});
+        key_mass(one, queries, kv.view(), o, ls::tensor_view<float, 2>(alone.data(), {s.kv_heads, s.keys}));
+        CHECK(alone == found);
       }
     }
   }
@@ -93,6 +99,24 @@ TEST_CASE_TEMPLATE("sketch scores are the reference's, in 1, 2 and 4 bits, and t
         sketch_scores(one, queries, kv.view(), sketch, ls::tensor_view<float, 2>(alone.data(), {s.kv_heads, s.keys}));
         CHECK(alone == found);
       }
+    }
+  }
+}
+
+TEST_CASE("the best rows are the reference's on every instruction set") {
+  float const inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+  for (int n : {5, 4096, 5003, 20000}) {
+    auto s = ls::testing::normal_floats({static_cast<std::uint64_t>(n)}, 2 * n, 4);
+    for (std::size_t i = 0; i < s.size(); i += 37) { s[i] = i % 2 == 0 ? inf : i % 3 == 0 ? nan : -inf; }
+    ls::tensor_view<float const, 2> const scores(s.data(), {2, n});
+    for (int k : {1, 40, n / 16, n / 9, n / 2}) {
+      auto const best = [&](auto const& b) {
+        std::vector<int> rows(static_cast<std::size_t>(2 * (k + 1)), -1);
+        top_k(b, scores, k, -inf, {2, k, rows.data(), rows.data() + 2 * k});
+        return rows;
+      };
+      auto const expected = best(ls::reference(1));
+      for (auto const& b : backends()) { CHECK(best(b) == expected); }
     }
   }
 }
