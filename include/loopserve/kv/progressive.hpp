@@ -134,7 +134,7 @@ class progressive {
   /// Queries of all layers and one layer's scores.
   static index_t planned_bytes(cache_shape shape, int heads, options const& o, int context) {
     if (o.budget.at(context) >= context) { return 0; }
-    return (index_t{shape.layers} * heads * shape.head_dim * (o.interval + (o.bootstrap ? 64 : 0)) + index_t{shape.kv_heads} * context) * index_t{sizeof(float)};
+    return (index_t{shape.layers} * heads * shape.head_dim * (o.interval + (o.bootstrap ? std::min(64, context) : 0)) + index_t{shape.kv_heads} * context) * index_t{sizeof(float)};
   }
   static index_t planned_rows(options const& o, int context) { return o.budget.at(context) < context ? o.budget.at(context) : 0; }
 

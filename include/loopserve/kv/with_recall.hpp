@@ -117,7 +117,7 @@ class with_recall {
     if (budget >= context) { return 0; }
     return Policy::planned_bytes(shape, heads, core_options(o), context) + index_t{shape.kv_heads} * context * index_t{sizeof(float)} +
            shape.layers * (sketch_cache<backend_type>::bytes_for(shape.kv_heads, shape.head_dim, o.bits, context / sketch_group) +
-                           index_t{shape.kv_heads} * budget * index_t{sizeof(int)});
+                           kept_rows<backend_type>::planned_bytes(shape.kv_heads, Policy::planned_rows(core_options(o), context)));
   }
   static index_t planned_rows(options const& o, int context) { return o.budget.at(context) < context ? o.budget.at(context) : 0; }
 

@@ -74,6 +74,12 @@ class working_set {
   /// Held now, with the lists of what is held.
   index_t bytes() const { return memory_.bytes() + ints_.bytes() + counts_.bytes() + pages_.bytes(); }
 
+  /// What `rows` rows of every KV head take.
+  static index_t planned_bytes(int kv_heads, int head_dim, index_t element_bytes, index_t rows) {
+    return 2 * aligned(kv_heads * rows * head_dim * element_bytes) + 3 * kv_heads * rows * index_t{sizeof(int)} +
+           2 * index_t{kv_heads} * index_t{sizeof(int) + sizeof(void*)};
+  }
+
   /// Rows of a KV head copied by all assignments so far, summed over the heads.
   index_t rows_copied() const { return rows_copied_; }
 
@@ -85,6 +91,8 @@ class working_set {
     head_dim_ = head_dim;
     element_bytes_ = element_bytes;
     index_t const part = part_bytes();
+    memory_ = {};  // first give back
+    ints_ = {};
     memory_ = backend_->template make_buffer<unsigned char>(2 * part);
     ints_ = backend_->template make_buffer<int>(3 * kv_heads_ * capacity_);
     counts_ = backend_->template make_buffer<int>(2 * kv_heads_);
@@ -95,7 +103,8 @@ class working_set {
     clear();
   }
 
-  index_t part_bytes() const { return (kv_heads_ * capacity_ * head_dim_ * static_cast<index_t>(element_bytes_) + 63) / 64 * 64; }
+  static index_t aligned(index_t bytes) { return (bytes + 63) / 64 * 64; }
+  index_t part_bytes() const { return aligned(kv_heads_ * capacity_ * head_dim_ * static_cast<index_t>(element_bytes_)); }
 
   template <class Element>
   Element* elements(int part) {

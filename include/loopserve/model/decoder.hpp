@@ -91,7 +91,10 @@ class decoder {
 
   /// Grows to the largest chunk seen and stays.
   tensor_view<float, 2> scratch(buffer& memory, index_t rows, index_t cols) {
-    if (memory.size() < rows * cols) { memory = backend_->template make_buffer<float>(rows * cols); }
+    if (memory.size() < rows * cols) {
+      memory = {};  // first give back
+      memory = backend_->template make_buffer<float>(rows * cols);
+    }
     return {memory.data(), {rows, cols}};
   }
 

@@ -75,9 +75,12 @@ class line_cover {
 
   void give_back(int kind, int line) { lines_[kind].chosen[static_cast<std::size_t>(line)] = 0; }
 
+  static constexpr index_t bytes(index_t keys) { return 2 * keys * index_t{sizeof(double) + sizeof(char) + sizeof(entry)}; }
+
   void make_heaps() {
     for (int kind : {0, 1}) {
       auto& s = lines_[kind];
+      s.heap.reserve(static_cast<std::size_t>(keys_));
       for (int line = 0; line < keys_; ++line) {
         if (double const key = rank(kind, line); key > 0) { s.heap.push_back({key, line}); }
       }
@@ -138,6 +141,9 @@ class line_cover {
   bool by_density_;
   side lines_[2];
 };
+
+/// What covering one head holds on the host's heap while it runs: the state of both kinds of line, and the counts of slashes for the union's cells.
+constexpr index_t cover_bytes(index_t keys) { return line_cover::bytes(keys) + (keys + 1) * index_t{sizeof(int)}; }
 
 /// Writes the chosen lines, ascending, and counts the cells of their union from the number of chosen slashes below each offset.
 inline void write_cover(line_cover const& cover, int rows, int keys, cover_options const& o, cover_result result, cover_view out) {

@@ -30,10 +30,17 @@ class line_plan {
  public:
   explicit line_plan(Backend& backend) : backend_(&backend) {}
 
+  /// The bytes of a plan over `keys` keys.
+  static constexpr index_t planned_bytes(int heads, index_t keys) {
+    return heads * (2 * keys * index_t{sizeof(int)} + index_t{2 * sizeof(int) + sizeof(float) + 1});
+  }
+
   /// Makes room for `heads` lists of up to `keys` lines each, and declares every head dense.
   void reset(int heads, int rows, int keys) {
     auto const lines = static_cast<index_t>(heads) * keys;
     if (verticals_.size() < lines) {
+      verticals_ = {};  // first give back, so that old and new never lie side by side
+      slashes_ = {};
       verticals_ = backend_->template make_buffer<int>(lines);
       slashes_ = backend_->template make_buffer<int>(lines);
     }

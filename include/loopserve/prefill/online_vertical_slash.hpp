@@ -46,7 +46,8 @@ class online_vertical_slash {
 
   /// Scratch memory of one selection: a head's scores on the sampled rows and the state of its cover, for each thread.
   static constexpr index_t planned_bytes(options const& o, int heads, int rows, int keys, int threads) {
-    return index_t{std::min(heads, threads)} * keys * (index_t{4} * std::min(rows, o.rows) + 64);
+    if (o.alpha >= 1 || (o.fall_back && keys < o.fall_back_keys)) { return 0; }
+    return std::min(heads, threads) * (index_t{sizeof(float)} * std::min(rows, o.rows) * keys + detail::cover_bytes(keys));
   }
 
   options const& settings() const { return options_; }
@@ -68,7 +69,10 @@ class online_vertical_slash {
     std::atomic<int> next{0};
     parallel_for(workers, workers, [&](index_t worker) {
       auto& scores = scratch_[static_cast<std::size_t>(worker)];
-      if (scores.size() < need) { scores = backend_->template make_buffer<float>(need); }
+      if (scores.size() < need) {
+        scores = {};  // first give back
+        scores = backend_->template make_buffer<float>(need);
+      }
       for (int head = next++; head < plan.heads; head = next++) { select_head(site, q, kv, plan, head, scores.data()); }
     });
   }

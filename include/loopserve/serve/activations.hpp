@@ -7,6 +7,12 @@
 
 namespace loopserve {
 
+/// Answers that share one product. A product over so few rows computes each row as if it were alone.
+inline constexpr int decode_rows = 8;
+
+/// The last input rows whose queries a compressor starts an answer from (METHOD: bootstrap).
+inline constexpr int tail_rows = 64;
+
 /// The float32 rows that pass from layer to layer; one set serves all conversations, since steps run one after the other.
 template <class Backend>
 class activations {

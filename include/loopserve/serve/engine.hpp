@@ -38,7 +38,8 @@ class engine {
   explicit engine(std::shared_ptr<model_files const> files, options_type options = {})
       : backend_(options.threads),
         text_(load_text(*files, options.render)),
-        options_(settle_options(std::move(options), files->shape(), files->weight_type(), files->weight_bytes())),
+        weights_bytes_(files->weight_bytes()),
+        options_(settle_options(std::move(options), files->shape(), files->weight_type(), weights_bytes_)),
         tokens_(backend_, typename Config::model(backend_, load_weights(*files, options_.check_weights)), cache_shape_of(files->shape()), options_,
                 text_.stop_tokens) {}
 
@@ -62,7 +63,7 @@ class engine {
 
   /// Bytes for one conversation of `context_tokens` tokens (0: as long as the model allows), and the longest that fits `memory_bytes`.
   memory_plan plan(int context_tokens = 0) const {
-    return plan_memory<Config>(tokens_.network().shape(), tokens_.network().bytes(), options_, context_tokens > 0 ? context_tokens : tokens_.context_limit());
+    return plan_memory<Config>(tokens_.network().shape(), weights_bytes_, options_, context_tokens > 0 ? context_tokens : tokens_.context_limit());
   }
 
   model_shape const& shape() const { return tokens_.network().shape(); }
@@ -221,6 +222,7 @@ class engine {
 
   typename Config::backend backend_;
   loaded_text text_;
+  index_t weights_bytes_;
   options_type options_;
   token_engine<Config> tokens_;
   std::map<dialogue<Config>*, state_type*> states_;

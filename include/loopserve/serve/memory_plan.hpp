@@ -6,20 +6,29 @@
 #include <loopserve/core/element.hpp>
 #include <loopserve/core/parallel.hpp>
 #include <loopserve/kv/cache_storage.hpp>
+#include <loopserve/kv/kept_rows.hpp>
+#include <loopserve/kv/working_set.hpp>
 #include <loopserve/model/model.hpp>
+#include <loopserve/prefill/line_plan.hpp>
 #include <loopserve/serve/activations.hpp>
 #include <loopserve/serve/engine_options.hpp>
 
 namespace loopserve {
 
-/// What one conversation takes, in bytes. Known before anything is allocated. A component that has no `planned_bytes` counts as nothing.
+/// What one conversation takes, in bytes, known before anything is allocated: the bytes of every buffer that the engine and its parts keep, as they are when
+/// the context is full of input. A component that has no `planned_bytes` counts as nothing; layers with a sliding window count as if they had none.
+///
+/// Outside are what does not grow with the model or stays small beside what is counted: the float32 copies of norms and biases, rotary tables, the
+/// pointers of page tables (8 bytes a page), token lists and reports; and what operations hold while they run or keep per thread, which is the backend's
+/// own affair: on `cpu` a copy of a chunk's activations rounded to bf16 (half of the widest layer's float32 ones), below 1 MiB a thread for tiles of
+/// weights, keys and values, and scores over the context of the choices in decode.
 struct memory_plan {
   int context_tokens = 0;
-  index_t weights_bytes = 0;      ///< as they lie in their files
+  index_t weights_bytes = 0;      ///< of all tensors, as they lie in their files
   index_t cache_bytes = 0;        ///< keys and values
   index_t compressor_bytes = 0;   ///< what the KV policy keeps beside them (a sketch, recent queries)
-  index_t working_set_bytes = 0;  ///< gathered rows while an answer is generated
-  index_t scratch_bytes = 0;      ///< activations, scores of sampled rows, logits
+  index_t working_set_bytes = 0;  ///< gathered rows while an answer is generated, and the lists of them
+  index_t scratch_bytes = 0;      ///< activations, logits, scores of sampled rows, lines, queries of the last input rows
   int longest_context = 0;        ///< in the memory limit that was asked for; without one, what the model was made for
 
   index_t total_bytes() const { return weights_bytes + cache_bytes + compressor_bytes + working_set_bytes + scratch_bytes; }
@@ -39,10 +48,11 @@ index_t element_bytes(typename Storage::options const& options) {
 
 template <class Config>
 memory_plan plan_at(model_shape const& shape, index_t weights_bytes, engine_options<Config> const& options, int context) {
+  using backend = typename Config::backend;
   using compressor = typename Config::compressor;
   using selector = typename Config::selector;
   cache_shape const cache{shape.layers, shape.kv_heads, shape.head_dim};
-  int const rows = std::max(options.chunk_tokens, 8);
+  int const chunk = std::min(options.chunk_tokens, context);
   memory_plan plan;
   plan.context_tokens = context;
   plan.weights_bytes = weights_bytes;
@@ -51,14 +61,20 @@ memory_plan plan_at(model_shape const& shape, index_t weights_bytes, engine_opti
     plan.compressor_bytes = compressor::planned_bytes(cache, shape.heads, options.compressor, context);
   }
   if constexpr (requires { compressor::planned_rows(options.compressor, context); }) {
-    plan.working_set_bytes = static_cast<index_t>(compressor::planned_rows(options.compressor, context)) * cache.layers * cache.kv_heads *
-                             (2 * cache.head_dim * element_bytes<typename Config::storage>(options.storage) + static_cast<index_t>(sizeof(int)));
+    index_t const rows = compressor::planned_rows(options.compressor, context);
+    auto const element = element_bytes<typename Config::storage>(options.storage);
+    if (rows > 0) {
+      plan.working_set_bytes = shape.layers * (working_set<backend>::planned_bytes(cache.kv_heads, cache.head_dim, element, rows) +
+                                               kept_rows<backend>::planned_bytes(cache.kv_heads, rows));
+    }
   }
-  plan.scratch_bytes = activations<typename Config::backend>::bytes(shape, rows) + 4 * index_t{8} * shape.vocabulary;
-  if constexpr (requires { Config::model::scratch_bytes(shape, rows); }) { plan.scratch_bytes += Config::model::scratch_bytes(shape, rows); }
+  plan.scratch_bytes = activations<backend>::bytes(shape, std::max(options.chunk_tokens, decode_rows)) +
+                       index_t{decode_rows} * shape.vocabulary * index_t{sizeof(float)} + line_plan<backend>::planned_bytes(shape.heads, context);
+  if (context > chunk) { plan.scratch_bytes += index_t{shape.layers} * tail_rows * shape.heads * shape.head_dim * index_t{sizeof(float)}; }
+  if constexpr (requires { Config::model::scratch_bytes(shape, chunk); }) { plan.scratch_bytes += Config::model::scratch_bytes(shape, chunk); }
   int const threads = options.threads > 0 ? options.threads : available_threads();
-  if constexpr (requires { selector::planned_bytes(options.selector, shape.heads, rows, context, threads); }) {
-    plan.scratch_bytes += selector::planned_bytes(options.selector, shape.heads, rows, context, threads);
+  if constexpr (requires { selector::planned_bytes(options.selector, shape.heads, chunk, context, threads); }) {
+    plan.scratch_bytes += selector::planned_bytes(options.selector, shape.heads, chunk, context, threads);
   }
   return plan;
 }

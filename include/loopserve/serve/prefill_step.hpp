@@ -18,9 +18,6 @@
 
 namespace loopserve {
 
-/// The last input rows whose queries a compressor starts an answer from (METHOD: bootstrap).
-inline constexpr int tail_rows = 64;
-
 /// Runs one chunk of one conversation's new input through all layers.
 template <class Config>
 class prefill_step {

@@ -39,9 +39,6 @@ class token_engine {
   using backend_type = typename Config::backend;
   using dialogue_type = dialogue<Config>;
 
-  /// Answers that share one product. A product over so few rows computes each row as if it were alone.
-  static constexpr int decode_rows = 8;
-
   token_engine(backend_type& backend, typename Config::model network, cache_shape shape, engine_options<Config> const& options, std::vector<token_id> stop_tokens)
       : backend_(&backend),
         options_(options),
