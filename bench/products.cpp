@@ -80,9 +80,9 @@ void prefill(int threads, std::vector<shape> const& shapes, std::vector<double>&
     std::vector<ls::bf16> narrow;
     for (float v : w) { narrow.emplace_back(v); }
     std::vector<float> out(static_cast<std::size_t>(rows * s.outputs));
-    auto const own = [&](bool exact, ls::element_type type, void const* data) {
-      return [&, exact, type, data] {
-        matmul(ls::cpu(ls::cpu_options{.threads = threads, .exact_products = exact}), ls::tensor_view<float const, 2>(x.data(), {rows, s.inputs}),
+    auto const ours = [&](bool onednn, bool exact, ls::element_type type, void const* data) {
+      return [&, onednn, exact, type, data] {
+        matmul(ls::cpu(ls::cpu_options{.threads = threads, .exact_products = exact, .onednn = onednn}), ls::tensor_view<float const, 2>(x.data(), {rows, s.inputs}),
                {type, s.outputs, s.inputs, data}, {}, ls::tensor_view<float, 2>(out.data(), {rows, s.outputs}));
       };
     };
@@ -92,11 +92,12 @@ void prefill(int threads, std::vector<shape> const& shapes, std::vector<double>&
     Eigen::Map<matrix const> const ew(w.data(), s.outputs, s.inputs);
     Eigen::Map<matrix> ey(out.data(), rows, s.outputs);
     std::vector<contestant> all;
-    all.push_back({"own bf16", own(false, ls::element_type::bf16, narrow.data())});
-    all.push_back({"own float32 on bf16", own(true, ls::element_type::bf16, narrow.data())});
-    all.push_back({"own float32", own(true, ls::element_type::f32, w.data())});
+    all.push_back({"own bf16", ours(false, false, ls::element_type::bf16, narrow.data())});
+    all.push_back({"own float32", ours(false, true, ls::element_type::f32, w.data())});
     all.push_back({"Eigen float32", [&] { ey.noalias() = ex * ew.transpose(); }});
 #if LOOPSERVE_HAS_ONEDNN
+    all.push_back({"by oneDNN bf16", ours(true, false, ls::element_type::bf16, narrow.data())});
+    all.push_back({"by oneDNN float32", ours(true, true, ls::element_type::f32, w.data())});
     using memory = dnnl::memory;
     dnnl::engine const engine(dnnl::engine::kind::cpu, 0);
     dnnl::stream stream(engine);
@@ -109,7 +110,7 @@ void prefill(int threads, std::vector<shape> const& shapes, std::vector<double>&
     omp_set_num_threads(threads);
 #endif
     dnnl::matmul const product(dnnl::matmul::primitive_desc(dnnl::matmul::desc(a.get_desc(), plain.get_desc(), c.get_desc()), engine));
-    all.push_back({"oneDNN bf16", [&] {
+    all.push_back({"oneDNN's whole bf16", [&] {
                      product.execute(stream, {{DNNL_ARG_SRC, a}, {DNNL_ARG_WEIGHTS, plain}, {DNNL_ARG_DST, c}});
                      stream.wait();
                    }});

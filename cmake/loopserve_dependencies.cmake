@@ -5,10 +5,6 @@
 macro(loopserve_find_dependencies missing)
   set(${missing} "")
 
-  find_package(Eigen3 3.4 QUIET NO_MODULE)
-  if(NOT TARGET Eigen3::Eigen)
-    list(APPEND ${missing} "Eigen 3.4 was not found (Debian: libeigen3-dev)")
-  endif()
   find_package(nlohmann_json 3.10 QUIET)
   if(NOT TARGET nlohmann_json::nlohmann_json)
     list(APPEND ${missing} "nlohmann-json 3.10 was not found (Debian: nlohmann-json3-dev)")
@@ -38,7 +34,7 @@ macro(loopserve_find_dependencies missing)
     endif()
   endif()
 
-  # Optional: fast bf16 products. Looked for by hand: Debian's dnnl-config.cmake stops the configure where OpenCL's headers are missing, which the
+  # Optional: products of many rows. Looked for by hand: Debian's dnnl-config.cmake stops the configure where OpenCL's headers are missing, which the
   # library does not need, and QUIET does not help.
   set(loopserve_onednn_FOUND FALSE)
   if(NOT DEFINED LOOPSERVE_WITH_ONEDNN OR LOOPSERVE_WITH_ONEDNN)
@@ -56,8 +52,8 @@ macro(loopserve_find_dependencies missing)
 endmacro()
 
 function(loopserve_link_dependencies target)
-  target_link_libraries(${target} INTERFACE Eigen3::Eigen nlohmann_json::nlohmann_json OpenMP::OpenMP_CXX Threads::Threads
-                                            PkgConfig::loopserve_pcre2 PkgConfig::loopserve_utf8proc)
+  target_link_libraries(${target} INTERFACE nlohmann_json::nlohmann_json OpenMP::OpenMP_CXX Threads::Threads PkgConfig::loopserve_pcre2
+                                            PkgConfig::loopserve_utf8proc)
   if(loopserve_onednn_FOUND)
     target_include_directories(${target} SYSTEM INTERFACE "${LOOPSERVE_ONEDNN_INCLUDE}")
     target_link_libraries(${target} INTERFACE "${LOOPSERVE_ONEDNN_LIBRARY}")

@@ -29,7 +29,6 @@ class LoopserveConan(ConanFile):
         basic_layout(self)
 
     def requirements(self):
-        self.requires("eigen/3.4.0")
         self.requires("nlohmann_json/3.11.2")
         self.requires("pcre2/10.42")
         self.requires("utf8proc/2.8.0")

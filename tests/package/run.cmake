@@ -16,8 +16,8 @@ if(CONSUMER STREQUAL "pkg_config")
   separate_arguments(flags UNIX_COMMAND "${flags}")
   run("${CXX}" -std=c++20 ${sources} ${flags} -o "${program}")
 elseif(CONSUMER STREQUAL "bare")
-  # No OpenMP, no oneDNN: standard threads and Eigen.
-  run("${CXX}" -std=c++20 "-I${SOURCE}/include" -I/usr/include/eigen3 ${sources} -lpcre2-8 -lutf8proc -pthread -o "${program}")
+  # No OpenMP, no oneDNN: standard threads and own products.
+  run("${CXX}" -std=c++20 "-I${SOURCE}/include" ${sources} -lpcre2-8 -lutf8proc -pthread -o "${program}")
 else()
   run("${CMAKE_COMMAND}" -G "${GENERATOR}" -S "${SOURCE}/tests/package/${CONSUMER}" -B "${build}" "-DCMAKE_CXX_COMPILER=${CXX}" "-DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER}"
       "-DCMAKE_PREFIX_PATH=${PREFIX}" "-DLOOPSERVE_SOURCE=${SOURCE}" "-DLOOPSERVE_WITH_ONEDNN=${ONEDNN}")

@@ -24,6 +24,13 @@
 #define LOOPSERVE_X86_64 0
 #endif
 
+// oneDNN, where the build says that it is there (LOOPSERVE_HAS_ONEDNN). Through OpenMP it is told how many threads to use.
+#if defined(LOOPSERVE_HAS_ONEDNN) && LOOPSERVE_USE_OPENMP && LOOPSERVE_X86_64
+#define LOOPSERVE_USE_ONEDNN 1
+#else
+#define LOOPSERVE_USE_ONEDNN 0
+#endif
+
 // Between BEGIN and END every function, template and lambda may use the named instruction set, whatever the compiler was told on its command line.
 #if LOOPSERVE_X86_64 && defined(__clang__)
 #define LOOPSERVE_AVX2_BEGIN _Pragma("clang attribute push(__attribute__((target(\"avx2,fma,f16c\"))), apply_to = function)")

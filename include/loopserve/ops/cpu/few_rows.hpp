@@ -1,25 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <loopserve/core/tensor_view.hpp>
-#include <loopserve/core/weight_view.hpp>
+#include <loopserve/ops/cpu/product.hpp>
 #include <loopserve/ops/cpu/weight_row.hpp>
 
 namespace loopserve {
 
 /// The rows of x that a decode product has at once; a product of more rows is a prefill product.
 inline constexpr index_t few_rows_limit = 16;
-
-/// out = x w^T + bias for a few rows: out (rows, w.rows).
-struct few_rows_job {
-  float const* x;  ///< packed by pack_few_rows
-  index_t rows;
-  weight_view w;
-  float const* bias;  ///< (w.rows) or null
-  float* out;
-  index_t out_stride;  ///< between rows
-  index_t out_step;    ///< between outputs
-};
 
 }  // namespace loopserve
 
@@ -28,14 +16,15 @@ struct few_rows_job {
 
 namespace loopserve::detail {
 
-using few_rows_kernel = void(few_rows_job const&, index_t first, index_t last);
+using few_rows_kernel = void(product const&, float const* packed, index_t first, index_t last);
 
 inline few_rows_kernel* few_rows_kernel_of(isa level, element_type type) {
   switch (type) {
     case element_type::f32: return choose(level, baseline::few_rows<float>, avx2::few_rows<float>, avx512::few_rows<float>);
     case element_type::f16: return choose(level, baseline::few_rows<f16>, avx2::few_rows<f16>, avx512::few_rows<f16>);
     case element_type::bf16: return choose(level, baseline::few_rows<bf16>, avx2::few_rows<bf16>, avx512::few_rows<bf16>);
-    case element_type::q8_0: return choose(level, baseline::few_rows<q8_0_blocks>, avx2::few_rows<q8_0_blocks>, avx512::few_rows<q8_0_blocks>);
+    case element_type::q8_0:
+      return choose(level, baseline::few_rows<q8_0_blocks>, avx2::few_rows<q8_0_blocks>, avx512::few_rows<q8_0_blocks>);
   }
   return nullptr;
 }

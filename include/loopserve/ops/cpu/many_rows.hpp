@@ -4,31 +4,19 @@
 #include <algorithm>
 #include <array>
 
-#include <loopserve/core/buffer.hpp>
-#include <loopserve/core/tensor_view.hpp>
+#include <loopserve/core/parallel.hpp>
+#include <loopserve/ops/cpu/cpu.hpp>
+#include <loopserve/ops/cpu/product.hpp>
 #include <loopserve/ops/cpu/weight_row.hpp>
 
 namespace loopserve {
 
-inline constexpr int many_rows_tile = 6;       ///< rows whose sums lie in registers together
+inline constexpr int many_rows_tile = 6;         ///< rows whose sums lie in registers together
 inline constexpr index_t many_rows_block = 768;  ///< rows whose sums lie in the second-level cache together
 
 /// Bytes of a panel of weights: it streams from the second-level cache, which costs nothing next to 24 multiplications a load of four vectors, and
 /// the longer the panel the fewer times sums are loaded and stored (measured: 128 KiB is 5 to 10 % ahead of 32 KiB).
 inline constexpr index_t panel_bytes = 131072;
-
-/// out = x w^T + bias for many rows: every row of x contiguous, out (rows, w.rows).
-template <class X>
-struct many_rows_job {
-  X const* x;
-  index_t x_stride;
-  index_t rows;
-  weight_view w;
-  float const* bias;  ///< (w.rows) or null
-  float* out;
-  index_t out_stride;  ///< between rows
-  index_t out_step;    ///< between outputs
-};
 
 }  // namespace loopserve
 
@@ -60,6 +48,8 @@ struct many_rows_kernels {
   void (*write)(float const* sums, float const* bias, float* out, index_t step, index_t count);
   int tile_outputs;
   int inputs;  ///< in an X
+
+  index_t panels(product const& job) const { return (job.w.rows + tile_outputs - 1) / tile_outputs; }
 };
 
 template <class E>
@@ -67,7 +57,10 @@ many_rows_kernels<float> many_rows_kernels_for(isa level) {
   return {choose(level, baseline::pack_panel<E>, avx2::pack_panel<E>, avx512::pack_panel<E>),
           choose(level, baseline::many_rows_step, avx2::many_rows_step, avx512::many_rows_step),
           choose(level, baseline::write_outputs, avx2::write_outputs, avx512::write_outputs),
-          level == isa::avx512 ? avx512::tile_outputs : level == isa::avx2 ? avx2::tile_outputs : baseline::tile_outputs, 1};
+          level == isa::avx512 ? avx512::tile_outputs
+          : level == isa::avx2 ? avx2::tile_outputs
+                               : baseline::tile_outputs,
+          1};
 }
 
 inline many_rows_kernels<float> many_rows_kernels_of(isa level, element_type type) {
@@ -80,17 +73,35 @@ inline many_rows_kernels<float> many_rows_kernels_of(isa level, element_type typ
   return {};
 }
 
-/// Memory of the calling thread that stays from call to call, at least `count` elements.
-template <class T, int Use>
-T* thread_scratch(index_t count) {
-  thread_local host_buffer<T> memory;
-  if (memory.size() < count) { memory = host_buffer<T>(count); }
-  return memory.data();
+/// The rows of x as E in the calling thread's scratch, `stride` apart; what x does not fill of (rows, stride) is zero.
+template <class E>
+E* copied_rows(cpu const& b, tensor_view<float const, 2> x, index_t rows, index_t stride) {
+  auto* const convert = choose(b.isa_level(), baseline::convert_row<float, E>, avx2::convert_row<float, E>, avx512::convert_row<float, E>);
+  E* const copy = thread_scratch<E, 2>(rows * stride);
+  index_t const task = 32;
+  parallel_for(b.threads(), (rows + task - 1) / task, [&](index_t t) {
+    for (index_t r = task * t; r < std::min(rows, task * (t + 1)); ++r) {
+      index_t const filled = r < x.extent(0) ? x.extent(1) : 0;
+      if (filled > 0) { convert(&x(r, 0), copy + r * stride, filled); }
+      std::fill(copy + r * stride + filled, copy + (r + 1) * stride, E{});
+    }
+  });
+  return copy;
 }
 
-/// The outputs of panel `p`, all rows: a task.
+/// Sums (rows, kernels.tile_outputs) into the product's rows from `row` on and outputs from `output` on, with the bias added.
 template <class X>
-void many_rows_panel(many_rows_job<X> const& job, many_rows_kernels<X> const& kernels, index_t p) {
+void write_rows(product const& job, many_rows_kernels<X> const& kernels, float const* sums, index_t row, index_t rows, index_t output) {
+  index_t const outputs = kernels.tile_outputs;
+  for (index_t r = 0; r < rows; ++r) {
+    kernels.write(sums + r * outputs, job.bias != nullptr ? job.bias + output : nullptr, &job.out(row + r, output), job.out.stride(1),
+                  std::min(outputs, job.w.rows - output));
+  }
+}
+
+/// The outputs of panel `p`, all rows: a task. x (rows, inputs / kernels.inputs), every row contiguous.
+template <class X>
+void many_rows_panel(product const& job, tensor_view<X const, 2> x, many_rows_kernels<X> const& kernels, index_t p) {
   index_t const outputs = kernels.tile_outputs;
   index_t const output = p * outputs;
   index_t const count = std::min(outputs, job.w.rows - output);
@@ -98,27 +109,23 @@ void many_rows_panel(many_rows_job<X> const& job, many_rows_kernels<X> const& ke
   index_t const depth = panel_bytes / (outputs * static_cast<index_t>(sizeof(X)));
   X* const panel = thread_scratch<X, 0>(depth * outputs);
   float* const sums = thread_scratch<float, 1>(many_rows_block * outputs);
-  for (index_t first_row = 0; first_row < job.rows; first_row += many_rows_block) {
-    index_t const rows = std::min(many_rows_block, job.rows - first_row);
+  for (index_t first_row = 0; first_row < job.rows(); first_row += many_rows_block) {
+    index_t const rows = std::min(many_rows_block, job.rows() - first_row);
     index_t const tiles = (rows + many_rows_tile - 1) / many_rows_tile;
     std::fill(sums, sums + tiles * many_rows_tile * outputs, 0.0F);
     for (index_t first = 0; first < job.w.cols; first += depth * inputs) {
       index_t const last = std::min(job.w.cols, first + depth * inputs);
       kernels.pack(job.w, output, count, first, last, panel);
       for (index_t t = 0; t < tiles; ++t) {
-        std::array<X const*, many_rows_tile> x;
+        std::array<X const*, many_rows_tile> rows_at;
         for (index_t r = 0; r < many_rows_tile; ++r) {
           // A tile that the rows do not fill repeats the last one; what comes of it is not read.
-          index_t const row = first_row + std::min(rows - 1, t * many_rows_tile + r);
-          x[r] = job.x + row * job.x_stride + first / inputs;
+          rows_at[r] = &x(first_row + std::min(rows - 1, t * many_rows_tile + r), first / inputs);
         }
-        kernels.step(x.data(), panel, (last - first + inputs - 1) / inputs, sums + t * many_rows_tile * outputs);
+        kernels.step(rows_at.data(), panel, (last - first + inputs - 1) / inputs, sums + t * many_rows_tile * outputs);
       }
     }
-    for (index_t r = 0; r < rows; ++r) {
-      kernels.write(sums + r * outputs, job.bias != nullptr ? job.bias + output : nullptr, job.out + (first_row + r) * job.out_stride + output * job.out_step,
-                    job.out_step, count);
-    }
+    write_rows(job, kernels, sums, first_row, rows, output);
   }
 }
 
