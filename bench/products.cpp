@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The cpu backend's products against what the machine can do, measured in turns in one run: prefill products (512 rows) against oneDNN's own bf16 matmul and
-// Eigen's float32 product, decode products (1 to 16 rows) against the bandwidth of reading. `bench.products [threads]`;
+// The cpu backend's products against what the machine can do, measured in turns in one run: prefill products (512 rows) against oneDNN's whole bf16 product and
+// Eigen's float32 product, through oneDNN and in own tiles; decode products (1 to 16 rows) against the bandwidth of reading. `bench.products [threads]`;
 // with one thread the clock is the processor time, which a busy machine does not spoil.
 
 #include <algorithm>
@@ -14,16 +14,10 @@
 #include <utility>
 #include <vector>
 
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // gcc 12's own AVX-512 header, inlined into Eigen
-#endif
-#include <Eigen/Core>
 #include <loopserve/core/rng.hpp>
 #include <loopserve/ops/cpu/cpu_ops.hpp>
 
-#if LOOPSERVE_HAS_ONEDNN
-#include <dnnl.hpp>
-#endif
+#include "plain_products.hpp"
 
 namespace ls = loopserve;
 
@@ -36,8 +30,10 @@ struct shape {
 };
 
 /// Of one layer: queries, keys and values together, the projection back, gate and up together, down.
-std::vector<shape> const shapes_110m = {{"110m qkv", 768, 1280}, {"110m out", 768, 768}, {"110m gate+up", 768, 4096}, {"110m down", 2048, 768}};
-std::vector<shape> const shapes_430m = {{"430m qkv", 1024, 1536}, {"430m out", 1024, 1024}, {"430m gate+up", 1024, 8192}, {"430m down", 4096, 1024}};
+std::vector<shape> const shapes_110m = {
+    {"110m qkv", 768, 1280}, {"110m out", 768, 768}, {"110m gate+up", 768, 4096}, {"110m down", 2048, 768}};
+std::vector<shape> const shapes_430m = {
+    {"430m qkv", 1024, 1536}, {"430m out", 1024, 1024}, {"430m gate+up", 1024, 8192}, {"430m down", 4096, 1024}};
 
 struct contestant {
   std::string name;
@@ -82,38 +78,22 @@ void prefill(int threads, std::vector<shape> const& shapes, std::vector<double>&
     std::vector<float> out(static_cast<std::size_t>(rows * s.outputs));
     auto const ours = [&](bool onednn, bool exact, ls::element_type type, void const* data) {
       return [&, onednn, exact, type, data] {
-        matmul(ls::cpu(ls::cpu_options{.threads = threads, .exact_products = exact, .onednn = onednn}), ls::tensor_view<float const, 2>(x.data(), {rows, s.inputs}),
-               {type, s.outputs, s.inputs, data}, {}, ls::tensor_view<float, 2>(out.data(), {rows, s.outputs}));
+        matmul(ls::cpu(ls::cpu_options{.threads = threads, .exact_products = exact, .onednn = onednn}),
+               ls::tensor_view<float const, 2>(x.data(), {rows, s.inputs}), {type, s.outputs, s.inputs, data}, {},
+               ls::tensor_view<float, 2>(out.data(), {rows, s.outputs}));
       };
     };
-    using matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-    Eigen::setNbThreads(threads);
-    Eigen::Map<matrix const> const ex(x.data(), rows, s.inputs);
-    Eigen::Map<matrix const> const ew(w.data(), s.outputs, s.inputs);
-    Eigen::Map<matrix> ey(out.data(), rows, s.outputs);
     std::vector<contestant> all;
     all.push_back({"own bf16", ours(false, false, ls::element_type::bf16, narrow.data())});
     all.push_back({"own float32", ours(false, true, ls::element_type::f32, w.data())});
-    all.push_back({"Eigen float32", [&] { ey.noalias() = ex * ew.transpose(); }});
-#if LOOPSERVE_HAS_ONEDNN
+    all.push_back({"Eigen float32", [&] { bench::eigen_product(threads, x.data(), w.data(), out.data(), rows, s.inputs, s.outputs); }});
+#if LOOPSERVE_USE_ONEDNN
+    std::vector<ls::bf16> rounded;
+    for (float v : x) { rounded.emplace_back(v); }
     all.push_back({"by oneDNN bf16", ours(true, false, ls::element_type::bf16, narrow.data())});
     all.push_back({"by oneDNN float32", ours(true, true, ls::element_type::f32, w.data())});
-    using memory = dnnl::memory;
-    dnnl::engine const engine(dnnl::engine::kind::cpu, 0);
-    dnnl::stream stream(engine);
-    std::vector<ls::bf16> xb;
-    for (float v : x) { xb.emplace_back(v); }
-    memory const a({{rows, s.inputs}, memory::data_type::bf16, memory::format_tag::ab}, engine, xb.data());
-    memory const c({{rows, s.outputs}, memory::data_type::f32, memory::format_tag::ab}, engine, out.data());
-    memory const plain({{s.inputs, s.outputs}, memory::data_type::bf16, memory::format_tag::ba}, engine, narrow.data());
-#if LOOPSERVE_USE_OPENMP
-    omp_set_num_threads(threads);
-#endif
-    dnnl::matmul const product(dnnl::matmul::primitive_desc(dnnl::matmul::desc(a.get_desc(), plain.get_desc(), c.get_desc()), engine));
-    all.push_back({"oneDNN's whole bf16", [&] {
-                     product.execute(stream, {{DNNL_ARG_SRC, a}, {DNNL_ARG_WEIGHTS, plain}, {DNNL_ARG_DST, c}});
-                     stream.wait();
-                   }});
+    all.push_back({"oneDNN's whole bf16",
+                   [&] { bench::onednn_product(threads, rounded.data(), narrow.data(), out.data(), rows, s.inputs, s.outputs); }});
 #endif
     race(all, 9, threads);
     std::printf("%-14s", s.name);
@@ -155,14 +135,16 @@ void decode(int threads, ls::index_t inputs, ls::index_t outputs) {
                        for (ls::index_t m = 0; m < matrices; ++m) {
                          auto w = first;
                          w.data = bytes.data() + m * first.bytes();
-                         matmul(ls::cpu(threads), ls::tensor_view<float const, 2>(x.data(), {rows, inputs}), w, {}, ls::tensor_view<float, 2>(out.data(), {rows, outputs}));
+                         matmul(ls::cpu(threads), ls::tensor_view<float const, 2>(x.data(), {rows, inputs}), w, {},
+                                ls::tensor_view<float, 2>(out.data(), {rows, outputs}));
                        }
                      }});
     }
     race(all, 7, threads);
     auto const total = static_cast<double>(matrices * first.bytes());
     auto const bandwidth = static_cast<double>(bytes.size()) / all[0].median();
-    std::printf("%-5s %ld x %ld  read %.1f GB/s; share of it with rows", name_of(type), static_cast<long>(outputs), static_cast<long>(inputs), bandwidth * 1e-9);
+    std::printf("%-5s %ld x %ld  read %.1f GB/s; share of it with rows", name_of(type), static_cast<long>(outputs),
+                static_cast<long>(inputs), bandwidth * 1e-9);
     for (std::size_t i = 1; i < all.size(); ++i) { std::printf("  %s: %.2f", all[i].name.c_str(), total / all[i].median() / bandwidth); }
     std::printf("\n");
   }
@@ -177,8 +159,12 @@ int main(int argc, char** argv) {
   for (auto const& [name, shapes] : {std::pair{"110m", shapes_110m}, std::pair{"430m", shapes_430m}}) {
     std::vector<double> totals;
     prefill(threads, shapes, totals);
-    std::printf("%s, all of a layer: own float32 / Eigen float32 = %.2f", name, totals[3] / totals[2]);
-    if (totals.size() > 4) { std::printf(", own bf16 / oneDNN bf16 = %.2f", totals[4] / totals[0]); }
+    // In the order of the contestants: own bf16, own float32, Eigen, then by oneDNN bf16 and float32, and oneDNN's whole product.
+    std::printf("%s, all of a layer: own float32 / Eigen = %.2f", name, totals[2] / totals[1]);
+    if (totals.size() > 3) {
+      std::printf(", of oneDNN's whole product: own bf16 %.2f, by oneDNN bf16 %.2f; by oneDNN / own: bf16 %.2f, float32 %.2f",
+                  totals[5] / totals[0], totals[5] / totals[3], totals[0] / totals[3], totals[1] / totals[4]);
+    }
     std::printf("\n");
   }
   std::printf("decode products, %d threads, medians of 7 in turns\n", threads);
