@@ -3,10 +3,15 @@
 
 /// Everything that depends on the compiler, and nothing else. All of the project's macros are defined here.
 
+// LOOPSERVE_DEVICE marks what kernels call. A host compiler sees ordinary functions, which the emulator of tests/simt runs.
 #if defined(__CUDACC__)
+#define LOOPSERVE_CUDA_COMPILER 1
 #define LOOPSERVE_HOST_DEVICE __host__ __device__
+#define LOOPSERVE_DEVICE __device__
 #else
+#define LOOPSERVE_CUDA_COMPILER 0
 #define LOOPSERVE_HOST_DEVICE
+#define LOOPSERVE_DEVICE
 #endif
 
 // OpenMP is used where the compiler has it switched on; LOOPSERVE_STD_THREADS asks for std::thread instead (ThreadSanitizer cannot see

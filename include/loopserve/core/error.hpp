@@ -24,6 +24,12 @@ class capacity_error : public error {
   using error::error;
 };
 
+/// The CUDA runtime refused a call, or a kernel failed. Says which call, in CUDA's own words, and where it was made.
+class cuda_error : public error {
+ public:
+  using error::error;
+};
+
 /// Where a check stands in the source; the default arguments take the caller's place.
 struct source_place {
   char const* file;

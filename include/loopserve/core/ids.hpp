@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include <loopserve/core/config.hpp>
+
 namespace loopserve {
 
 /// Offsets, areas and sums of lengths. Counts that fit a model's context are `int`.
@@ -13,7 +15,7 @@ enum class layer_id : std::int32_t {};
 enum class sequence_id : std::int32_t {};
 
 template <class Id>
-constexpr auto raw(Id id) {
+LOOPSERVE_HOST_DEVICE constexpr auto raw(Id id) {
   return static_cast<std::int32_t>(id);
 }
 
