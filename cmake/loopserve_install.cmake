@@ -9,7 +9,7 @@ configure_package_config_file("${PROJECT_SOURCE_DIR}/cmake/loopserveConfig.cmake
                               INSTALL_DESTINATION "${package_folder}" PATH_VARS CMAKE_INSTALL_INCLUDEDIR NO_CHECK_REQUIRED_COMPONENTS_MACRO)
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/package/loopserveConfigVersion.cmake" COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
 install(FILES "${PROJECT_BINARY_DIR}/package/loopserveConfig.cmake" "${PROJECT_BINARY_DIR}/package/loopserveConfigVersion.cmake"
-              "${PROJECT_SOURCE_DIR}/cmake/loopserve_dependencies.cmake" DESTINATION "${package_folder}")
+              "${PROJECT_SOURCE_DIR}/cmake/loopserve_dependencies.cmake" "${PROJECT_SOURCE_DIR}/cmake/loopserve_cuda.cmake" DESTINATION "${package_folder}")
 
 # oneDNN's define and library go into the .pc file where this build has found it: pkg-config cannot look for optional things.
 set(pc_prefix "\${pcfiledir}/../..")

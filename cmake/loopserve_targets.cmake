@@ -10,9 +10,13 @@ function(loopserve_program name)
 endfunction()
 
 function(loopserve_warnings target scope)
-  target_compile_options(${target} ${scope} -Wall -Wextra $<$<BOOL:${LOOPSERVE_WERROR}>:-Werror>)
+  set(cxx COMPILE_LANGUAGE:CXX)
+  set(cuda COMPILE_LANGUAGE:CUDA)
+  target_compile_options(${target} ${scope} $<$<${cxx}>:-Wall> $<$<${cxx}>:-Wextra> $<$<AND:$<${cxx}>,$<BOOL:${LOOPSERVE_WERROR}>>:-Werror>)
   # g++ 12 sees overlapping copies in "text" + std::string(...) where there are none (GCC bug 105651, mended in 13).
-  target_compile_options(${target} ${scope} $<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-restrict>)
+  set(gcc_12 $<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>)
+  target_compile_options(${target} ${scope} $<$<AND:$<${cxx}>,${gcc_12}>:-Wno-restrict> $<$<AND:$<${cuda}>,${gcc_12}>:-Xcompiler=-Wno-restrict>)
+  target_compile_options(${target} ${scope} $<$<${cuda}>:-Xcompiler=-Wall,-Wextra> "$<$<AND:$<${cuda}>,$<BOOL:${LOOPSERVE_WERROR}>>:SHELL:-Werror all-warnings>")
 endfunction()
 
 # loopserve_headers(OUT): every public header, relative to include/, sorted.

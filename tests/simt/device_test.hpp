@@ -60,7 +60,9 @@ auto on_host(B const& b, Buffer const& from) {
 inline std::vector<float> numbers(index_t count, std::uint64_t seed, double scale = 1) {
   counter_rng const draw{seed};
   std::vector<float> v(static_cast<std::size_t>(count));
-  for (index_t i = 0; i < count; ++i) { v[static_cast<std::size_t>(i)] = static_cast<float>((draw.uniform(static_cast<std::uint64_t>(i)) * 2 - 1) * scale); }
+  for (index_t i = 0; i < count; ++i) {
+    v[static_cast<std::size_t>(i)] = static_cast<float>((draw.uniform(static_cast<std::uint64_t>(i)) * 2 - 1) * scale);
+  }
   return v;
 }
 

@@ -54,7 +54,8 @@ template <class T>
 void check_rows() {
   double const tolerance = rounding<T>;
   same_as_reference<T>(
-      tolerance, [](auto const& b, auto x, auto y, auto out) { silu_mul(b, x, y, out); }, [](auto x, auto y, auto out) { silu_mul(oracle, x, y, out); });
+      tolerance, [](auto const& b, auto x, auto y, auto out) { silu_mul(b, x, y, out); },
+      [](auto x, auto y, auto out) { silu_mul(oracle, x, y, out); });
   same_as_reference<T>(
       tolerance, [](auto const& b, auto x, auto, auto out) { add(b, x, out); }, [](auto x, auto, auto out) { add(oracle, x, out); });
   auto const weight = numbers(4000, 3);
@@ -64,7 +65,9 @@ void check_rows() {
         auto const w = on_device(b, weight);
         rmsnorm(b, x, std::span<float const>(w.data(), static_cast<std::size_t>(x.extent(1))), 1e-5F, out);
       },
-      [&](auto x, auto, auto out) { rmsnorm(oracle, x, std::span<float const>(weight.data(), static_cast<std::size_t>(x.extent(1))), 1e-5F, out); });
+      [&](auto x, auto, auto out) {
+        rmsnorm(oracle, x, std::span<float const>(weight.data(), static_cast<std::size_t>(x.extent(1))), 1e-5F, out);
+      });
 }
 
 }  // namespace
@@ -108,7 +111,9 @@ TEST_CASE_TEMPLATE("rope is the reference's for every layout", T, float, bf16) {
       for (int const pairs : {head_dim / 2, head_dim / 4}) {
         for (bool const interleaved : {false, true}) {
           std::vector<float> frequency(static_cast<std::size_t>(pairs));
-          for (int i = 0; i < pairs; ++i) { frequency[static_cast<std::size_t>(i)] = static_cast<float>(std::pow(10000.0, -2.0 * i / head_dim)); }
+          for (int i = 0; i < pairs; ++i) {
+            frequency[static_cast<std::size_t>(i)] = static_cast<float>(std::pow(10000.0, -2.0 * i / head_dim));
+          }
           std::vector<int> positions;
           for (int r = 0; r < rows; ++r) { positions.push_back(r * 97711); }
           auto const x = converted<T>(numbers(rows * 3 * head_dim, 4));
@@ -143,7 +148,8 @@ TEST_CASE("embed copies rows of every stored type exactly") {
         auto const table = on_device(b, bytes);
         auto const where = on_device(b, ids);
         auto out = b.template make_buffer<float>(4 * width);
-        embed(b, {type, 9, width, table.data()}, std::span<token_id const>(where.data(), ids.size()), tensor_view<float, 2>(out.data(), {4, width}));
+        embed(b, {type, 9, width, table.data()}, std::span<token_id const>(where.data(), ids.size()),
+              tensor_view<float, 2>(out.data(), {4, width}));
         CHECK(on_host(b, out) == want);
         embed(b, {type, 9, width, table.data()}, std::span<token_id const>{}, tensor_view<float, 2>(out.data(), {0, width}));
       });

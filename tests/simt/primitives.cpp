@@ -29,7 +29,8 @@ struct exchange_kernel {
   LOOPSERVE_DEVICE void operator()() const {
     int const t = dev::thread();
     float const x = static_cast<float>(t);
-    dev::vec<float, 4> const got{{dev::shuffle(x, 31 - dev::lane()), dev::shuffle_xor(x, 4), dev::shuffle_down(x, 3), dev::shuffle_up(x, 3)}};
+    dev::vec<float, 4> const got{
+        {dev::shuffle(x, 31 - dev::lane()), dev::shuffle_xor(x, 4), dev::shuffle_down(x, 3), dev::shuffle_up(x, 3)}};
     dev::store_vec<4>(out + 4 * t, got);
     dev::warp_barrier();
     dev::store(ballots + t, dev::ballot(t % 3 == 0));
@@ -231,7 +232,10 @@ TEST_CASE_TEMPLATE("matrices of 16-bit elements are loaded and multiplied", Elem
   for (int i = 0; i < 16; ++i) {
     for (int j = 0; j < 8; ++j) {
       float sum = 0;
-      for (int k = 0; k < 16; ++k) { sum += static_cast<float>(a[static_cast<std::size_t>(i * 16 + k)]) * static_cast<float>(b_rows[static_cast<std::size_t>(k * 8 + j)]); }
+      for (int k = 0; k < 16; ++k) {
+        sum +=
+            static_cast<float>(a[static_cast<std::size_t>(i * 16 + k)]) * static_cast<float>(b_rows[static_cast<std::size_t>(k * 8 + j)]);
+      }
       want.push_back(sum);
     }
   }

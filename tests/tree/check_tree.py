@@ -3,19 +3,24 @@
 """Keeps the shape of the source tree true; prints one violation a line and exits 1 where there are any.
 
     check_tree.py ROOT            check
-    check_tree.py --write ROOT    first write include/loopserve/loopserve.hpp, the header that includes all public ones
+    check_tree.py --write ROOT    first write the umbrellas: include/loopserve/loopserve.hpp, which includes all public headers of the host, and
+                                  loopserve.cuh, which includes what nvcc may read of them and all .cuh files
 
-Floors, lowest first: core, ops, kv and prefill (which do not know each other), attention, model, serve. A header includes only headers of lower floors and of
+Floors, lowest first: core, dev, ops, kv and prefill (which do not know each other), attention, model, serve. A header includes only headers of lower floors and of
 its own. ops/cpu counts as ops. testing/ stands on top of all
-and is included by nothing below. x.cuh has a twin x.hpp; a .hpp includes no .cuh, and x_kernel.hpp is device code for .cuh files only.
+and is included by nothing below. x.cuh has a twin x.hpp, but for dev/cuda; a .hpp includes no .cuh, and x_kernel.hpp and dev/ are for device code only.
 """
 import os
 import re
 import sys
 
-FLOORS = {"core": 0, "ops": 1, "kv": 2, "prefill": 2, "attention": 3, "model": 4, "serve": 5, "testing": 6}
+FLOORS = {"core": 0, "dev": 1, "ops": 2, "kv": 3, "prefill": 3, "attention": 4, "model": 5, "serve": 6, "testing": 7}
 APART = {("kv", "prefill"), ("prefill", "kv")}
 UMBRELLA = "loopserve.hpp"
+CUDA_UMBRELLA = "loopserve.cuh"
+UMBRELLAS = (UMBRELLA, CUDA_UMBRELLA)
+# Chooses between the two twins of the primitives.
+PRIMITIVES = "dev/primitives.hpp"
 CPU_GATHERERS = ("ops/cpu/cpu_ops.hpp", "attention/cpu/cpu_attention.hpp")
 CONFIG = "core/config.hpp"
 # Reads the kernels that a macro names once for each instruction set: a parameter of the include, and no guard.
@@ -50,6 +55,10 @@ def floor_of(header):
     return top if "/" in header else None
 
 
+def is_device_code(header):
+    return header.endswith(("_kernel.hpp", ".cuh")) or header.startswith("dev/")
+
+
 class Tree:
     def __init__(self, root):
         self.root = root
@@ -76,17 +85,26 @@ class Tree:
                     left.append(target)
         return seen
 
-    def public(self):
-        """What the umbrella includes: everything for the host but the law suites, device kernels, and the cpu backend's parts one by one."""
+    def public(self, umbrella=UMBRELLA):
+        """What an umbrella includes. The host's: everything but the law suites, device code, and the cpu backend's parts one by one. CUDA's: the same
+        without the cpu backend, and all .cuh files."""
         def wanted(h):
-            return (h.endswith(".hpp") and h != UMBRELLA and not h.startswith("testing/") and not h.endswith("_kernel.hpp")
-                    and ("/cpu/" not in h or h in CPU_GATHERERS))
+            if h in UMBRELLAS or h.startswith("testing/"):
+                return False
+            if h.endswith(".cuh"):
+                return umbrella == CUDA_UMBRELLA
+            return not is_device_code(h) and ("/cpu/" not in h or (umbrella == UMBRELLA and h in CPU_GATHERERS))
         order = lambda h: (FLOORS.get(floor_of(h), -1), "/cpu/" in h, h)
         return sorted(filter(wanted, self.headers), key=order)
 
-    def umbrella(self):
-        lines = [SPDX, "#pragma once", "", "/// Everything for the host. Written by tests/tree/check_tree.py --write.", ""]
-        return "\n".join(lines + [f"#include <loopserve/{h}>" for h in self.public()]) + "\n"
+    def umbrella(self, name=UMBRELLA):
+        what = "Everything for the host." if name == UMBRELLA else "Everything for nvcc: the host's headers without the cpu backend, and the CUDA backend."
+        lines = [SPDX, "#pragma once", "", f"/// {what} Written by tests/tree/check_tree.py --write.", ""]
+        return "\n".join(lines + [f"#include <loopserve/{h}>" for h in self.public(name)]) + "\n"
+
+    def umbrellas(self):
+        """Those that the tree must have: CUDA's where there is a .cuh."""
+        return [UMBRELLA] + [CUDA_UMBRELLA] * any(h.endswith(".cuh") and h != CUDA_UMBRELLA for h in self.headers)
 
     def check_header(self, header):
         text = self.text[header]
@@ -108,14 +126,14 @@ class Tree:
                 if name == READ_AGAIN_PARAMETER and "/cpu/" in header:
                     continue
                 self.say(where, f"defines the macro {name}; macros are defined in core/config.hpp only")
-        if header.endswith(".cuh") and header[:-4] + ".hpp" not in self.text:
+        if header.endswith(".cuh") and not header.startswith("dev/cuda/") and header[:-4] + ".hpp" not in self.text:
             self.say(where, "no .hpp twin")
         for kind, what in self.includes[header]:
             if kind == '"':
                 self.say(where, f'includes "{what}" in quotes; the library includes itself as <loopserve/...>')
             if CPU_ONLY.match(what) and "/cpu/" not in header:
                 self.say(where, f"includes <{what}> outside a cpu/ folder")
-        if header not in (UMBRELLA, "loopserve.cuh"):
+        if header not in UMBRELLAS:
             self.check_floors(header, floor, where)
 
     def check_floors(self, header, floor, where):
@@ -126,11 +144,11 @@ class Tree:
                 self.say(where, f"includes <loopserve/{target}>, which does not exist")
                 continue
             other = floor_of(target)
-            if target.endswith(".cuh") and not header.endswith(".cuh"):
+            if target.endswith(".cuh") and not header.endswith(".cuh") and header != PRIMITIVES:
                 self.say(where, f"a .hpp includes {target}")
-            if target.endswith("_kernel.hpp") and not header.endswith((".cuh", "_kernel.hpp")):
+            elif is_device_code(target) and not is_device_code(header):
                 self.say(where, f"includes {target}, which is device code")
-            if target in (UMBRELLA, "loopserve.cuh"):
+            if target in UMBRELLAS:
                 self.say(where, f"includes the umbrella {target}")
             elif other is None or floor not in FLOORS or other not in FLOORS:
                 continue
@@ -144,21 +162,23 @@ class Tree:
             if header in self.reachable(header):
                 self.say(f"include/loopserve/{header}", "includes itself by way of others")
 
-    def check_umbrella(self):
-        if UMBRELLA not in self.text:
-            self.say("include/loopserve", f"no {UMBRELLA}")
+    def check_umbrella(self, name):
+        if name not in self.text:
+            self.say("include/loopserve", f"no {name}")
             return
-        where = f"include/loopserve/{UMBRELLA}"
-        included = self.own(UMBRELLA)
-        for header in self.public():
+        where = f"include/loopserve/{name}"
+        included, public = self.own(name), self.public(name)
+        for header in public:
             if header not in included:
                 self.say(where, f"does not include {header}; write it with tests/tree/check_tree.py --write")
         for header in included:
-            if header not in self.public():
+            if header not in public:
                 self.say(where, f"includes {header}, which is not a public header")
-        for line in self.text[UMBRELLA].split("\n"):
+        for line in self.text[name].split("\n"):
             if line and not line.startswith(("//", "#pragma once", "#include <")):
                 self.say(where, f"holds more than includes: {line}")
+
+    def check_gatherers(self):
         for gatherer in CPU_GATHERERS:
             if gatherer in self.text:
                 folder = gatherer.rsplit("/", 1)[0] + "/"
@@ -187,7 +207,9 @@ class Tree:
         for header in self.headers:
             self.check_header(header)
         self.check_cycles()
-        self.check_umbrella()
+        for name in self.umbrellas():
+            self.check_umbrella(name)
+        self.check_gatherers()
         self.check_sources()
         return self.violations
 
@@ -200,8 +222,9 @@ def main(arguments):
         return 2
     tree = Tree(roots[0])
     if write:
-        with open(os.path.join(tree.base, UMBRELLA), "w", encoding="utf-8") as f:
-            f.write(tree.umbrella())
+        for name in tree.umbrellas():
+            with open(os.path.join(tree.base, name), "w", encoding="utf-8") as f:
+                f.write(tree.umbrella(name))
         tree = Tree(roots[0])
     violations = tree.check()
     print("\n".join(violations) if violations else f"{len(tree.headers)} headers, no violations")

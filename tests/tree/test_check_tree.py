@@ -20,7 +20,10 @@ SOUND = {
     "version.hpp": header(),
     "core/config.hpp": header(body="#if defined(__CUDACC__)\n#define LOOPSERVE_HOST_DEVICE __host__\n#endif\n"),
     "ops/rmsnorm.hpp": header("loopserve/core/config.hpp"),
-    "ops/rmsnorm_kernel.hpp": header("loopserve/core/config.hpp"),
+    "dev/primitives.hpp": header("loopserve/core/config.hpp", "loopserve/dev/host/primitives.hpp", "loopserve/dev/cuda/primitives.cuh"),
+    "dev/host/primitives.hpp": header("loopserve/core/config.hpp"),
+    "dev/cuda/primitives.cuh": header("loopserve/core/config.hpp"),
+    "ops/rmsnorm_kernel.hpp": header("loopserve/core/config.hpp", "loopserve/dev/primitives.hpp"),
     "ops/rmsnorm.cuh": header("loopserve/ops/rmsnorm.hpp", "loopserve/ops/rmsnorm_kernel.hpp"),
     "ops/cpu/rmsnorm.hpp": header("loopserve/ops/rmsnorm.hpp", "Eigen/Core"),
     "ops/cpu/cpu_ops.hpp": header("loopserve/ops/cpu/rmsnorm.hpp"),
@@ -44,10 +47,11 @@ class CheckTree(unittest.TestCase):
                 os.makedirs(os.path.dirname(os.path.join(root, path)), exist_ok=True)
                 with open(os.path.join(root, path), "w", encoding="utf-8") as f:
                     f.write(text)
-            if write and "include/loopserve/loopserve.hpp" not in files:
-                umbrella = check_tree.Tree(root).umbrella()
-                with open(os.path.join(root, "include/loopserve/loopserve.hpp"), "w", encoding="utf-8") as f:
-                    f.write(umbrella)
+            for name in check_tree.Tree(root).umbrellas() if write else ():
+                if f"include/loopserve/{name}" not in files:
+                    umbrella = check_tree.Tree(root).umbrella(name)
+                    with open(os.path.join(root, "include/loopserve", name), "w", encoding="utf-8") as f:
+                        f.write(umbrella)
             return check_tree.Tree(root).check()
 
     def one(self, words, change=None, sources=None, write=True):
@@ -81,6 +85,7 @@ class CheckTree(unittest.TestCase):
         self.one("no .hpp twin", {"ops/x.cuh": header()})
         self.one("a .hpp includes ops/rmsnorm.cuh", {"kv/x.hpp": header("loopserve/ops/rmsnorm.cuh")})
         self.one("device code", {"kv/x.hpp": header("loopserve/ops/rmsnorm_kernel.hpp")})
+        self.one("device code", {"kv/x.hpp": header("loopserve/dev/primitives.hpp")})
 
     def test_macros(self):
         self.one("__CUDACC__", {"kv/x.hpp": header(body="#ifdef __CUDACC__\n#endif\n")})
@@ -96,13 +101,15 @@ class CheckTree(unittest.TestCase):
         self.assertEqual(len(found), 2)
 
     def test_umbrella(self):
-        self.one("no loopserve.hpp", write=False)
+        self.assertEqual(self.violations(write=False), ["include/loopserve: no loopserve.hpp", "include/loopserve: no loopserve.cuh"])
         whole = header(*("loopserve/" + h for h in ["version.hpp", "core/config.hpp", "ops/rmsnorm.hpp", "ops/cpu/cpu_ops.hpp", "kv/paged.hpp", "prefill/lines.hpp",
                                                    "attention/dense.hpp", "attention/cpu/cpu_attention.hpp", "model/model.hpp", "serve/engine.hpp"]))
         self.assertEqual(self.violations({"loopserve.hpp": whole}), [])
         self.one("does not include kv/paged.hpp", {"loopserve.hpp": whole.replace("#include <loopserve/kv/paged.hpp>\n", "")})
         self.one("not a public header", {"loopserve.hpp": whole + "#include <loopserve/testing/policy_laws.hpp>\n"})
         self.one("more than includes", {"loopserve.hpp": whole + "namespace loopserve {}\n"})
+        self.one("loopserve.cuh: does not include ops/rmsnorm.cuh", {"loopserve.cuh": whole.replace("ops/cpu/cpu_ops.hpp", "dev/cuda/primitives.cuh")
+                                                                     .replace("#include <loopserve/attention/cpu/cpu_attention.hpp>\n", "")})
         self.one("does not include ops/cpu/x.hpp", {"ops/cpu/x.hpp": header()})
         self.one("does not include attention/cpu/x.hpp", {"attention/cpu/x.hpp": header()})
 

@@ -23,7 +23,8 @@ struct no_kernel {
 /// whose result is there on return. A buffer may be destroyed while work that uses it is queued. Ordinary host memory given to
 /// `copy_to_device` may be used again on return, pinned memory after the next wait.
 template <class B>
-concept device_backend = backend<B> && (B::space == memory_space::device) && requires(B const b, grid blocks, void* to, void const* from, index_t bytes) {
+concept device_backend = backend<B> &&(B::space == memory_space::device) &&
+                         requires(B const b, grid blocks, void* to, void const* from, index_t bytes) {
   b.launch(blocks, detail::no_kernel{});
   b.copy_to_device(to, from, bytes);
   b.copy_to_host(to, from, bytes);

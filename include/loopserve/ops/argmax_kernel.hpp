@@ -17,7 +17,9 @@ struct argmax_key {
     auto const rank = value != value ? not_a_number : (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
     return static_cast<unsigned long long>(rank) << 32 | (0xffffffffu - index);
   }
-  LOOPSERVE_HOST_DEVICE static constexpr int index(unsigned long long key) { return static_cast<int>(0xffffffffu - static_cast<std::uint32_t>(key)); }
+  LOOPSERVE_HOST_DEVICE static constexpr int index(unsigned long long key) {
+    return static_cast<int>(0xffffffffu - static_cast<std::uint32_t>(key));
+  }
   LOOPSERVE_HOST_DEVICE static constexpr bool is_number(unsigned long long key) { return key >> 32 != not_a_number; }
 };
 

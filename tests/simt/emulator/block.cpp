@@ -19,14 +19,20 @@ block* running_block = nullptr;
 template <class List>
 void shuffle(List& list, std::uint64_t seed, std::uint64_t& draws) {
   counter_rng const random{seed};
-  for (std::size_t i = list.size(); i > 1; --i) { std::swap(list[i - 1], list[static_cast<std::size_t>(random.uniform(draws++) * static_cast<double>(i))]); }
+  for (std::size_t i = list.size(); i > 1; --i) {
+    std::swap(list[i - 1], list[static_cast<std::size_t>(random.uniform(draws++) * static_cast<double>(i))]);
+  }
 }
 
 }  // namespace
 
 block::block(launch_shape const& launch, schedule const& order)
-    : launch_(&launch), order_(order), threads_(static_cast<std::size_t>(launch.threads)), warps_(static_cast<std::size_t>(launch.threads / 32)),
-      meetings_(warps_.size()), shared_(launch.shared_bytes) {
+    : launch_(&launch),
+      order_(order),
+      threads_(static_cast<std::size_t>(launch.threads)),
+      warps_(static_cast<std::size_t>(launch.threads / 32)),
+      meetings_(warps_.size()),
+      shared_(launch.shared_bytes) {
   std::iota(warps_.begin(), warps_.end(), 0);
   if (order.warps == order::backward) { std::reverse(warps_.begin(), warps_.end()); }
 }
@@ -58,7 +64,8 @@ void block::run_thread(void* record) {
     auto& t = owner.self();
     if (!t.open.empty() || !t.groups.empty()) {
       auto const& first = t.groups.empty() || t.groups.front().empty() ? t.open : t.groups.front();
-      owner.fail("the thread ends while asynchronous copies are under way", first.empty() ? source_place{"kernel", 0} : first.front().place);
+      owner.fail("the thread ends while asynchronous copies are under way",
+                 first.empty() ? source_place{"kernel", 0} : first.front().place);
     }
     t.is = state::ended;
     ++owner.ended_;
@@ -99,7 +106,8 @@ bool block::run() {
 }
 
 std::string block::told() const {
-  return "kernel " + launch_->kernel + ", block (" + std::to_string(place_.x) + ", " + std::to_string(place_.y) + ", " + std::to_string(place_.z) + ")";
+  return "kernel " + launch_->kernel + ", block (" + std::to_string(place_.x) + ", " + std::to_string(place_.y) + ", " +
+         std::to_string(place_.z) + ")";
 }
 
 void block::fail(std::string const& what, source_place place) const {
@@ -171,7 +179,9 @@ void block::let_others_run() {
 
 void* block::reach(void const* address, index_t bytes, index_t alignment, dev::detail::access how, source_place place) {
   auto const misplaced = reinterpret_cast<std::uintptr_t>(address) % static_cast<std::uintptr_t>(alignment);
-  if (misplaced != 0) { fail("an address is " + std::to_string(misplaced) + " bytes off its alignment of " + std::to_string(alignment), place); }
+  if (misplaced != 0) {
+    fail("an address is " + std::to_string(misplaced) + " bytes off its alignment of " + std::to_string(alignment), place);
+  }
   if (shared_.holds(address, bytes)) { return const_cast<void*>(address); }
   auto& memory = device_memory::instance();
   if (!memory.holds(address)) { fail("an address is neither in device memory nor in the block's shared memory", place); }
@@ -179,10 +189,14 @@ void* block::reach(void const* address, index_t bytes, index_t alignment, dev::d
   auto const as = how == dev::detail::access::read ? use::read : how == dev::detail::access::write ? use::write : use::atomic;
   switch (memory.touch(address, bytes, as, number_)) {
     case device_memory::verdict::fine: break;
-    case device_memory::verdict::not_allocated: fail("out of bounds: " + std::to_string(bytes) + " bytes that are not all allocated", place);
+    case device_memory::verdict::not_allocated:
+      fail("out of bounds: " + std::to_string(bytes) + " bytes that are not all allocated", place);
     case device_memory::verdict::race:
-      fail(std::string("a race: ") + (as == use::read ? "reads" : as == use::write ? "writes" : "changes atomically") + " what another block of this launch " +
-               (as == use::read ? "has written" : "has touched"),
+      fail(std::string("a race: ") +
+               (as == use::read    ? "reads"
+                : as == use::write ? "writes"
+                                   : "changes atomically") +
+               " what another block of this launch " + (as == use::read ? "has written" : "has touched"),
            place);
   }
   return memory.behind(address);
@@ -199,7 +213,9 @@ void* block::shared(index_t bytes, index_t alignment, source_place place) {
 void block::copy_async(void* to, void const* from, index_t bytes, bool valid, source_place place) {
   auto const place_in = [&](void const* p) { return reinterpret_cast<std::uintptr_t>(p) % static_cast<std::uintptr_t>(bytes); };
   if (!shared_.holds(to, bytes)) { fail("an asynchronous copy's target is not in shared memory", place); }
-  if (place_in(to) != 0 || (valid && place_in(from) != 0)) { fail("an asynchronous copy's address is not a multiple of its " + std::to_string(bytes) + " bytes", place); }
+  if (place_in(to) != 0 || (valid && place_in(from) != 0)) {
+    fail("an asynchronous copy's address is not a multiple of its " + std::to_string(bytes) + " bytes", place);
+  }
   async_copy const copy{to, from, bytes, valid, place};
   if (order_.eager_copies) {
     land(copy);
@@ -213,7 +229,8 @@ void block::land(async_copy const& copy) {
   if (!copy.valid) {
     std::memset(copy.to, 0, static_cast<std::size_t>(copy.bytes));
   } else {
-    std::memcpy(copy.to, reach(copy.from, copy.bytes, copy.bytes, dev::detail::access::read, copy.place), static_cast<std::size_t>(copy.bytes));
+    std::memcpy(copy.to, reach(copy.from, copy.bytes, copy.bytes, dev::detail::access::read, copy.place),
+                static_cast<std::size_t>(copy.bytes));
   }
 }
 

@@ -70,7 +70,8 @@ class emulated {
   void launch(grid blocks, Kernel const& kernel) const {
     if (!detail::launchable<Kernel>(blocks)) { return; }
     int status = 0;
-    std::unique_ptr<char, decltype(&std::free)> const name(abi::__cxa_demangle(typeid(Kernel).name(), nullptr, nullptr, &status), std::free);
+    std::unique_ptr<char, decltype(&std::free)> const name(abi::__cxa_demangle(typeid(Kernel).name(), nullptr, nullptr, &status),
+                                                           std::free);
     simt::run({name ? name.get() : "?", blocks, Kernel::threads, detail::shared_bytes_of(kernel), [&kernel] { kernel(); }}, order_);
   }
 
@@ -92,7 +93,9 @@ class emulated {
   static void* behind(void const* address, index_t bytes) {
     if (bytes == 0) { return nullptr; }
     void* const memory = simt::device_memory::instance().at(address, bytes);
-    if (memory == nullptr) { throw simt::simt_error("a copy of " + std::to_string(bytes) + " bytes touches device memory that is not allocated"); }
+    if (memory == nullptr) {
+      throw simt::simt_error("a copy of " + std::to_string(bytes) + " bytes touches device memory that is not allocated");
+    }
     return memory;
   }
   void clear_faults() const { fill(faults(), 0, sizeof(fault_record)); }

@@ -87,7 +87,8 @@ fiber::fiber() {
     spare_stacks().pop_back();
     return;
   }
-  void* const memory = mmap(nullptr, page_bytes() + stack_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* const memory =
+      mmap(nullptr, page_bytes() + stack_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED || mprotect(memory, page_bytes(), PROT_NONE) != 0) { throw std::bad_alloc(); }
   memory_ = static_cast<char*>(memory);
 }

@@ -23,7 +23,9 @@ std::vector<int> numbers(grid blocks, schedule const& order) {
   if (order.blocks == order::backward) { std::reverse(list.begin(), list.end()); }
   if (order.blocks == order::shuffled) {
     counter_rng const random{order.seed, 7};
-    for (std::size_t i = list.size(); i > 1; --i) { std::swap(list[i - 1], list[static_cast<std::size_t>(random.uniform(i) * static_cast<double>(i))]); }
+    for (std::size_t i = list.size(); i > 1; --i) {
+      std::swap(list[i - 1], list[static_cast<std::size_t>(random.uniform(i) * static_cast<double>(i))]);
+    }
   }
   return list;
 }
@@ -36,8 +38,8 @@ struct end_of_launch {
 
 void run(launch_shape const& launch, schedule const& order) {
   if (launch.shared_bytes > most_shared_bytes) {
-    throw simt_error("kernel " + launch.kernel + " asks for " + std::to_string(launch.shared_bytes) + " bytes of shared memory; a block has " +
-                     std::to_string(most_shared_bytes) + " at most");
+    throw simt_error("kernel " + launch.kernel + " asks for " + std::to_string(launch.shared_bytes) +
+                     " bytes of shared memory; a block has " + std::to_string(most_shared_bytes) + " at most");
   }
   end_of_launch const forget;
   fault_watch const watch;

@@ -24,7 +24,7 @@ void load_four(std::uint32_t (&out)[4], void const* row, char const* name, sourc
   } mine{detail::reach(row, 16, 16, detail::access::read, place), {}};
   detail::meet(
       name, &mine,
-      [](void* const (&lanes)[32]) {
+      [](void* const(&lanes)[32]) {
         std::uint16_t rows[32][8];
         for (int l = 0; l < 32; ++l) { std::memcpy(rows[l], static_cast<request*>(lanes[l])->row, 16); }
         for (int l = 0; l < 32; ++l) {
@@ -55,7 +55,9 @@ void* reach(void const* address, index_t bytes, index_t alignment, access how, s
 }
 void meet(char const* name, void* mine, combine_lanes combine, source_place place) { block::current().meet(name, mine, combine, place); }
 void* shared_memory(index_t bytes, index_t alignment, source_place place) { return block::current().shared(bytes, alignment, place); }
-void copy_async(void* to, void const* from, index_t bytes, bool valid, source_place place) { block::current().copy_async(to, from, bytes, valid, place); }
+void copy_async(void* to, void const* from, index_t bytes, bool valid, source_place place) {
+  block::current().copy_async(to, from, bytes, valid, place);
+}
 void copy_wait(int groups, source_place place) { block::current().copy_wait(groups, place); }
 void before_atomic() { block::current().let_others_run(); }
 

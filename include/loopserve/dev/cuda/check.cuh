@@ -13,7 +13,8 @@ namespace loopserve {
 inline void cuda_check(cudaError_t status, char const* what, source_place place = here()) {
   if (status == cudaSuccess) { return; }
   static_cast<void>(cudaGetLastError());
-  throw cuda_error(std::string(what) + ": " + cudaGetErrorString(status) + " (" + cudaGetErrorName(status) + ") (" + place.file + ":" + std::to_string(place.line) + ")");
+  throw cuda_error(std::string(what) + ": " + cudaGetErrorString(status) + " (" + cudaGetErrorName(status) + ") (" + place.file + ":" +
+                   std::to_string(place.line) + ")");
 }
 
 /// Why no CUDA device can be used here, in a sentence; empty where one can.

@@ -36,7 +36,8 @@ class cuda_queue {
     auto keep = std::numeric_limits<unsigned long long>::max();
     cuda_check(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &keep), "setting up a memory pool");
     if (owned_) { cuda_check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream"); }
-    cuda_check(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, o.device), "asking for the number of multiprocessors");
+    cuda_check(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, o.device),
+               "asking for the number of multiprocessors");
     cuda_check(cudaMallocHost(&seen_, sizeof(fault_record)), "allocating pinned memory");
     faults_ = static_cast<fault_record*>(allocate(sizeof(fault_record)));
     clear_faults();
@@ -109,7 +110,8 @@ class cuda_buffer {
 
   cuda_buffer() = default;
   cuda_buffer(std::shared_ptr<detail::cuda_queue> queue, index_t size) : queue_(std::move(queue)), size_(size) {
-    check(size >= 0 && size <= std::numeric_limits<index_t>::max() / static_cast<index_t>(sizeof(T)), "a buffer's size is not negative and fits the address space");
+    check(size >= 0 && size <= std::numeric_limits<index_t>::max() / static_cast<index_t>(sizeof(T)),
+          "a buffer's size is not negative and fits the address space");
     if (size > 0) { data_ = static_cast<T*>(queue_->allocate(bytes())); }
   }
   cuda_buffer(cuda_buffer&& other) noexcept
@@ -160,7 +162,8 @@ class cuda {
     queue_->make_current();
     auto const shared = static_cast<int>(detail::shared_bytes_of(kernel));
     if (shared > 48 * 1024) {  // more than every kernel may have unasked
-      cuda_check(cudaFuncSetAttribute(detail::run_kernel<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize, shared), "asking for shared memory", place);
+      cuda_check(cudaFuncSetAttribute(detail::run_kernel<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize, shared),
+                 "asking for shared memory", place);
     }
     dim3 const extents(static_cast<unsigned>(blocks.x), static_cast<unsigned>(blocks.y), static_cast<unsigned>(blocks.z));
     detail::run_kernel<Kernel><<<extents, Kernel::threads, static_cast<std::size_t>(shared), queue_->stream()>>>(kernel);

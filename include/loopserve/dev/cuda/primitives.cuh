@@ -121,7 +121,8 @@ LOOPSERVE_DEVICE void copy_async(void* to_shared, void const* from, bool valid =
   if constexpr (Bytes == 16) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(detail::shared_address(to_shared)), "l"(from), "r"(read) : "memory");
   } else {
-    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(detail::shared_address(to_shared)), "l"(from), "n"(Bytes), "r"(read) : "memory");
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(detail::shared_address(to_shared)), "l"(from), "n"(Bytes), "r"(read)
+                 : "memory");
   }
 }
 LOOPSERVE_DEVICE inline void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }

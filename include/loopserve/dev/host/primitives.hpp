@@ -65,7 +65,8 @@ grid blocks();
 void barrier(source_place place = here());
 /// The same for the warp.
 inline void warp_barrier(source_place place = here()) {
-  detail::meet("warp_barrier", nullptr, [](void* const (&)[32]) {}, place);
+  detail::meet(
+      "warp_barrier", nullptr, [](void* const(&)[32]) {}, place);
 }
 
 /// What lane `from` passes. All 32 lanes of the warp take part in this and the following four. 4 or 8 bytes.
@@ -75,7 +76,7 @@ T shuffle(T value, int from, source_place place = here()) {
   detail::shuffled<T> mine{value, from & 31};
   detail::meet(
       "shuffle", &mine,
-      [](void* const (&lanes)[32]) {
+      [](void* const(&lanes)[32]) {
         T values[32];
         for (int i = 0; i < 32; ++i) { values[i] = static_cast<detail::shuffled<T>*>(lanes[i])->value; }
         for (auto* lane : lanes) {
@@ -106,7 +107,7 @@ inline std::uint32_t ballot(bool yes, source_place place = here()) {
   std::uint32_t mine = yes ? 1 : 0;
   detail::meet(
       "ballot", &mine,
-      [](void* const (&lanes)[32]) {
+      [](void* const(&lanes)[32]) {
         std::uint32_t bits = 0;
         for (int i = 0; i < 32; ++i) { bits |= *static_cast<std::uint32_t*>(lanes[i]) << i; }
         for (auto* lane : lanes) { *static_cast<std::uint32_t*>(lane) = bits; }
@@ -182,7 +183,7 @@ void multiply_add(float (&c)[4], std::uint32_t const (&a)[4], std::uint32_t b0, 
   } mine{{c[0], c[1], c[2], c[3]}, {a[0], a[1], a[2], a[3]}, {b0, b1}};
   detail::meet(
       "multiply_add", &mine,
-      [](void* const (&lanes)[32]) {
+      [](void* const(&lanes)[32]) {
         auto const half = [](std::uint32_t pair, int which) {
           return static_cast<float>(__builtin_bit_cast(Element, static_cast<std::uint16_t>(pair >> (16 * which))));
         };
@@ -213,24 +214,29 @@ void multiply_add(float (&c)[4], std::uint32_t const (&a)[4], std::uint32_t b0, 
 /// Atomics on global or shared memory return what was there before. int, unsigned, unsigned long long; `atomic_add` takes float too.
 template <class T>
 T atomic_add(T* at, std::type_identity_t<T> value, source_place place = here()) {
-  return detail::change(at, [&](T old) { return static_cast<T>(old + value); }, place);
+  return detail::change(
+      at, [&](T old) { return static_cast<T>(old + value); }, place);
 }
 template <class T>
 T atomic_max(T* at, std::type_identity_t<T> value, source_place place = here()) {
-  return detail::change(at, [&](T old) { return old < value ? value : old; }, place);
+  return detail::change(
+      at, [&](T old) { return old < value ? value : old; }, place);
 }
 template <class T>
 T atomic_min(T* at, std::type_identity_t<T> value, source_place place = here()) {
-  return detail::change(at, [&](T old) { return value < old ? value : old; }, place);
+  return detail::change(
+      at, [&](T old) { return value < old ? value : old; }, place);
 }
 template <class T>
 T atomic_exchange(T* at, std::type_identity_t<T> value, source_place place = here()) {
-  return detail::change(at, [&](T) { return value; }, place);
+  return detail::change(
+      at, [&](T) { return value; }, place);
 }
 /// Writes `value` where `expected` is found.
 template <class T>
 T atomic_compare_exchange(T* at, std::type_identity_t<T> expected, std::type_identity_t<T> value, source_place place = here()) {
-  return detail::change(at, [&](T old) { return old == expected ? value : old; }, place);
+  return detail::change(
+      at, [&](T old) { return old == expected ? value : old; }, place);
 }
 
 /// 1 / sqrt(x), 2^x and e^x to a few units in the last place, as the device's fast instructions give them.

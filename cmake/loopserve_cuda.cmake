@@ -1,0 +1,25 @@
+# What nvcc needs, found the same way by the build and by the installed package: `loopserve_find_cuda(missing)` leaves a list of sentences in `missing`,
+# empty where everything was found; `loopserve_link_cuda(target)` links what was found and makes CUDA files C++20.
+
+macro(loopserve_find_cuda missing)
+  set(${missing} "")
+  if(NOT CMAKE_CUDA_COMPILER_LOADED)
+    list(APPEND ${missing} "the component cuda needs the language CUDA: project(... LANGUAGES CXX CUDA)")
+  elseif(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 13.0)
+    list(APPEND ${missing} "nvcc 13.0 is needed, ${CMAKE_CUDA_COMPILER} is ${CMAKE_CUDA_COMPILER_VERSION}")
+  endif()
+endmacro()
+
+function(loopserve_link_cuda target)
+  if("cuda_std_20" IN_LIST CMAKE_CUDA_COMPILE_FEATURES)
+    target_compile_features(${target} INTERFACE cuda_std_20)
+  else()
+    # CMake 3.25.1 does not know that nvcc speaks C++20: asking for the feature, or for CUDA_STANDARD 20, would stop the configure.
+    target_compile_options(${target} INTERFACE $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20>)
+  endif()
+  # The headers differ with and without OpenMP: C++ and CUDA files of one program must see the same.
+  separate_arguments(openmp UNIX_COMMAND "${OpenMP_CXX_FLAGS}")
+  foreach(flag IN LISTS openmp)
+    target_compile_options(${target} INTERFACE $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=${flag}>)
+  endforeach()
+endfunction()
