@@ -13,6 +13,7 @@
 #include <loopserve/core/ids.hpp>
 #include <loopserve/core/kv_view.hpp>
 #include <loopserve/core/parallel.hpp>
+#include <loopserve/core/read_ahead.hpp>
 #include <loopserve/core/rng.hpp>
 #include <loopserve/core/tensor_view.hpp>
 #include <loopserve/core/weight_view.hpp>
