@@ -68,6 +68,8 @@ class dialogue_reader {
       auto const what = at >= line.size() ? std::string("the end of the line") : static_cast<unsigned char>(line[at]) < 0x20 || static_cast<unsigned char>(line[at]) > 0x7e
                             ? "the byte " + std::to_string(static_cast<unsigned char>(line[at])) : "'" + std::string(1, line[at]) + "'";
       refuse(", byte " + std::to_string(at), "JSON in UTF-8", what);
+    } catch (json::exception const&) {
+      refuse("", "JSON with numbers that fit", "one that does not");
     }
   }
 

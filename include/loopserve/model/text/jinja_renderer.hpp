@@ -37,6 +37,7 @@ class renderer {
   enum class flow { next, leave, go_on };
 
   static constexpr std::int64_t most_steps = 4'000'000;  // thousands of messages
+  static constexpr std::int64_t round_steps = 16;        // what a round of a loop costs, as evaluations: it makes a value of nine members
 
   [[noreturn]] static void fail(node const& n, std::string const& what) { throw unsupported("offset " + std::to_string(n.offset) + ": " + what); }
 
@@ -119,7 +120,8 @@ class renderer {
       return;
     }
     auto const count = static_cast<std::int64_t>(items.size());
-    steps_ += count;
+    steps_ += round_steps * count;
+    if (steps_ > most_steps) { fail(n, "it runs too long"); }
     for (std::int64_t i = 0; i < count; ++i) {
       auto const at = [&](std::int64_t j) { return j < 0 || j >= count ? value::undefined("loop item") : items[static_cast<std::size_t>(j)]; };
       scopes_.emplace_back();
