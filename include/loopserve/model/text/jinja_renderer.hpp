@@ -37,7 +37,7 @@ class renderer {
   enum class flow { next, leave, go_on };
 
   static constexpr std::int64_t most_steps = 4'000'000;  // thousands of messages
-  static constexpr std::int64_t round_steps = 16;        // what a round of a loop costs, as evaluations: it makes a value of nine members
+  static constexpr std::int64_t round_steps = 64;        // a round of a loop counts as many: it copies its element and makes a map of nine
 
   [[noreturn]] static void fail(node const& n, std::string const& what) { throw unsupported("offset " + std::to_string(n.offset) + ": " + what); }
 
