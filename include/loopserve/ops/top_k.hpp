@@ -19,11 +19,11 @@ namespace loopserve {
 
 namespace detail {
 
-/// An unsigned number that orders as the floats do; NaN below everything.
+/// An unsigned number that orders as the floats do; NaN below everything. No branches here and below: what comes next is hard to predict.
 constexpr std::uint32_t ordered_bits(float x) {
-  auto const bits = std::bit_cast<std::uint32_t>(x == 0 ? 0.0F : x);
-  if ((bits & 0x7fffffffu) > 0x7f800000u) { return 0; }
-  return (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
+  auto const bits = std::bit_cast<std::uint32_t>(x), size = bits & 0x7fffffffu;
+  auto const flipped = bits ^ (static_cast<std::uint32_t>(static_cast<std::int32_t>(bits) >> 31) | 0x80000000u);
+  return size > 0x7f800000u ? 0 : size == 0 ? 0x80000000u : flipped;
 }
 
 /// The k best of scores[0 .. n) that exceed `least`, ascending by index: the number found. One pass counts by leading bits, one collects the bin that holds
@@ -32,36 +32,33 @@ inline int best_rows_counted(float const* scores, int n, int k, float least, int
   constexpr int shift = 20, bins = 1 << (32 - shift);
   std::uint32_t const floor = ordered_bits(least);
   std::vector<int> count(bins, 0);
+  host_buffer<std::uint32_t> keys(n), inside(n);
   int eligible = 0;
   for (int i = 0; i < n; ++i) {
     auto const key = ordered_bits(scores[i]);
-    if (key <= floor) { continue; }
-    ++count[key >> shift];
-    ++eligible;
+    keys[i] = key > floor ? key : 0;
+    count[keys[i] >> shift] += key > floor ? 1 : 0;
+    eligible += key > floor ? 1 : 0;
   }
   k = std::min(k, eligible);
   if (k <= 0) { return 0; }
-  int bin = bins - 1, above = 0;  // above: rows in higher bins
-  while (above + count[static_cast<std::size_t>(bin)] < k) { above += count[static_cast<std::size_t>(bin--)]; }
-  // No branches below: which rows are good is hard to predict.
-  std::vector<std::uint32_t> inside(static_cast<std::size_t>(count[static_cast<std::size_t>(bin)]) + 1);
-  std::size_t held = 0;
+  std::uint32_t bin = bins - 1;
+  int above = 0;  // rows in higher bins
+  while (above + count[bin] < k) { above += count[bin--]; }
+  int held = 0;
   for (int i = 0; i < n; ++i) {
-    auto const key = ordered_bits(scores[i]);
-    inside[held] = key;
-    held += key > floor && static_cast<int>(key >> shift) == bin ? 1 : 0;
+    inside[held] = keys[i];
+    held += keys[i] != 0 && keys[i] >> shift == bin ? 1 : 0;
   }
-  inside.pop_back();
-  auto const place = inside.begin() + (k - above - 1);
-  std::nth_element(inside.begin(), place, inside.end(), [](std::uint32_t x, std::uint32_t y) { return x > y; });
+  auto const place = inside.data() + (k - above - 1);
+  std::nth_element(inside.data(), place, inside.data() + held, std::greater<>());
   std::uint32_t const last = *place;
-  int equal = k - above - static_cast<int>(std::count_if(inside.begin(), inside.end(), [last](std::uint32_t x) { return x > last; }));
+  int equal = k - above - static_cast<int>(std::count_if(inside.data(), inside.data() + held, [last](std::uint32_t x) { return x > last; }));
   int found = 0;
   for (int i = 0; i < n && found < k; ++i) {
-    auto const key = ordered_bits(scores[i]);
     out[found] = i;
-    found += key > last || (key == last && equal > 0) ? 1 : 0;
-    equal -= key == last ? 1 : 0;
+    found += static_cast<int>(keys[i] > last) + static_cast<int>((keys[i] == last) & (equal > 0));
+    equal -= static_cast<int>(keys[i] == last);
   }
   return found;
 }

@@ -82,16 +82,15 @@ void sketch_scores(cpu const& b, tensor_view<float const, 3> q, kv_view<Element>
   int const splits = (n + detail::sketch_split - 1) / detail::sketch_split;
   index_t const units = index_t{kv.kv_heads} * splits;
   index_t const stride = detail::sketch_split;
-  host_buffer<float> weights(units * rows * stride);
   std::vector<float> tops(static_cast<std::size_t>(units * rows)), sums(tops.size());
   auto const count_of = [&](int split) { return std::min(detail::sketch_split, n - split * detail::sketch_split); };
-  parallel_for(b.threads(), units, [&](index_t u) {
+  auto const weigh = [&](index_t u, float* weights) {
     int const split = static_cast<int>(u % splits);
     detail::sketch_unit<Element> const unit{q, kv, sketch, static_cast<int>(u / splits), split * detail::sketch_split, count_of(split)};
-    detail::score_sketch_unit(b, unit, weights.data() + u * rows * stride, stride, tops.data() + u * rows, sums.data() + u * rows);
-  });
+    detail::score_sketch_unit(b, unit, weights, stride, tops.data() + u * rows, sums.data() + u * rows);
+  };
   auto* const add = choose(b.isa_level(), baseline::add_scaled, avx2::add_scaled, avx512::add_scaled);
-  parallel_for(b.threads(), units, [&](index_t u) {
+  auto const join = [&](index_t u, float const* weights) {
     index_t const first_unit = u / splits * splits;
     int const split = static_cast<int>(u % splits);
     float* const out = &scores(u / splits, index_t{split} * detail::sketch_split);
@@ -102,9 +101,22 @@ void sketch_scores(cpu const& b, tensor_view<float const, 3> q, kv_view<Element>
       for (index_t s = first_unit; s < first_unit + splits; ++s) { top = std::max(top, tops[at(s)]); }
       float total = 0;
       for (index_t s = first_unit; s < first_unit + splits; ++s) { total += std::exp2(tops[at(s)] - top) * sums[at(s)]; }
-      add(std::exp2(tops[at(u)] - top) / total, weights.data() + (u * rows + r) * stride, out, count_of(split));
+      add(std::exp2(tops[at(u)] - top) / total, weights + r * stride, out, count_of(split));
     }
-  });
+  };
+  index_t const size = rows * stride;
+  if (kv.kv_heads % b.threads() == 0) {  // a KV head a thread: they need not wait for each other half-way, and the weights stay near
+    parallel_for(b.threads(), kv.kv_heads, [&](index_t h) {
+      thread_local host_buffer<float> weights;
+      if (weights.size() < splits * size) { weights = host_buffer<float>(splits * size); }
+      for (int s = 0; s < splits; ++s) { weigh(h * splits + s, weights.data() + s * size); }
+      for (int s = 0; s < splits; ++s) { join(h * splits + s, weights.data() + s * size); }
+    });
+    return;
+  }
+  host_buffer<float> weights(units * size);
+  parallel_for(b.threads(), units, [&](index_t u) { weigh(u, weights.data() + u * size); });
+  parallel_for(b.threads(), units, [&](index_t u) { join(u, weights.data() + u * size); });
 }
 
 }  // namespace loopserve
