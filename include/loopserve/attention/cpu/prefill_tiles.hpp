@@ -7,10 +7,11 @@
 #include <span>
 #include <vector>
 
-#include <loopserve/attention/attention_jobs.hpp>
 #include <loopserve/attention/cpu/attend_tile.hpp>
 #include <loopserve/attention/cpu/scratch.hpp>
+#include <loopserve/attention/cpu/stored_kv.hpp>
 #include <loopserve/ops/cpu/cpu.hpp>
+#include <loopserve/ops/cpu/weight_row.hpp>
 
 namespace loopserve::detail {
 
@@ -47,9 +48,8 @@ class lane_tile {
   /// Floats of scratch that one takes.
   static index_t floats(int dim) { return index_t{2} * padded_to_8(dim) * tile_lanes + 2 * tile_lanes; }
 
-  template <class Element>
-  lane_tile(prefill_job<Element> const& job, std::span<int const> heads, int first_lane, int lanes, float* memory)
-      : heads_(heads), first_(first_lane), lanes_(lanes), history_(job.kv.length() - static_cast<int>(job.q.extent(0))), window_(job.window) {
+  lane_tile(stored_prefill_job const& job, std::span<int const> heads, int first_lane, int lanes, float* memory)
+      : heads_(heads), first_(first_lane), lanes_(lanes), history_(job.kv.tokens - static_cast<int>(job.q.extent(0))), window_(job.window) {
     int const dim = job.kv.head_dim;
     index_t const block = index_t{padded_to_8(dim)} * tile_lanes;
     state_ = {memory, memory + block, memory + 2 * block, memory + 2 * block + tile_lanes};
@@ -80,8 +80,7 @@ class lane_tile {
   }
 
   /// out = sum / weight; a lane that saw nothing is zero.
-  template <class Element>
-  void write(prefill_job<Element> const& job) const {
+  void write(stored_prefill_job const& job) const {
     for (int l = 0; l < lanes_; ++l) {
       float const weight = state_.weight[l];
       float const scale = weight == 0 ? 0 : 1 / weight;
@@ -100,15 +99,11 @@ class lane_tile {
 };
 
 /// Converts keys and values of tokens into a kv_tile, one instruction set's way.
-template <class Element>
 class kv_tile_loader {
  public:
   static index_t floats(int dim) { return index_t{2} * tile_keys * padded_to_8(dim); }
 
-  kv_tile_loader(cpu const& b, kv_view<Element> const& kv, int kv_head, float* memory)
-      : convert_(choose(b.isa_level(), baseline::convert_row<Element, float>, avx2::convert_row<Element, float>, avx512::convert_row<Element, float>)),
-        kv_(kv),
-        kv_head_(kv_head) {
+  kv_tile_loader(cpu const& b, stored_kv const& kv, int kv_head, float* memory) : unpack_(choose_unpack(b.isa_level(), kv.type)), kv_(kv), kv_head_(kv_head) {
     int const padded = padded_to_8(kv.head_dim);
     tile_ = {memory, memory + index_t{tile_keys} * padded, 0, kv.head_dim, padded};
     std::fill_n(memory, floats(kv.head_dim), 0.0F);
@@ -129,8 +124,8 @@ class kv_tile_loader {
   kv_tile const& fill(int count, Key&& key) {
     index_t const padded = tile_.padded_dim;
     for (int j = 0; j < count; ++j) {
-      convert_(kv_.key(key(j), kv_head_), tile_.k + j * padded, tile_.dim);
-      convert_(kv_.value(key(j), kv_head_), tile_.v + j * padded, tile_.dim);
+      unpack_(kv_.key(key(j), kv_head_), tile_.k + j * padded, tile_.dim);
+      unpack_(kv_.value(key(j), kv_head_), tile_.v + j * padded, tile_.dim);
     }
     // What an earlier, fuller tile left must not meet a weight of zero as infinity or NaN.
     if (count < tile_.keys) {
@@ -141,22 +136,21 @@ class kv_tile_loader {
     return tile_;
   }
 
-  void (*convert_)(Element const*, float*, index_t);
-  kv_view<Element> kv_;
+  unpack_function* unpack_;
+  stored_kv kv_;
   int kv_head_;
   kv_tile tile_{};
 };
 
 /// What a unit works on: its lane tiles and the scratch around them.
-template <class Element>
 struct unit_tiles_on {
   std::vector<lane_tile> tiles;
-  kv_tile_loader<Element> loader;
+  kv_tile_loader loader;
   float* scores;
 
-  unit_tiles_on(cpu const& b, prefill_job<Element> const& job, head_rows const& rows, work_unit const& unit)
+  unit_tiles_on(cpu const& b, stored_prefill_job const& job, head_rows const& rows, work_unit const& unit)
       : loader(b, job.kv, rows.kv_head, memory(job.kv.head_dim)),
-        scores(memory(job.kv.head_dim) + kv_tile_loader<Element>::floats(job.kv.head_dim)) {
+        scores(memory(job.kv.head_dim) + kv_tile_loader::floats(job.kv.head_dim)) {
     float* at = scores + tile_keys * tile_lanes;
     for (int first = 0; first < unit.lanes; first += tile_lanes) {
       tiles.emplace_back(job, rows.heads, unit.first_lane + first, std::min(tile_lanes, unit.lanes - first), at);
@@ -166,7 +160,7 @@ struct unit_tiles_on {
 
  private:
   static float* memory(int dim) {
-    return thread_scratch<unit_tiles_on>(kv_tile_loader<Element>::floats(dim) + tile_keys * tile_lanes + unit_tiles * lane_tile::floats(dim));
+    return thread_scratch<unit_tiles_on>(kv_tile_loader::floats(dim) + tile_keys * tile_lanes + unit_tiles * lane_tile::floats(dim));
   }
 };
 
@@ -177,9 +171,8 @@ inline attend_tile_function* choose_attend_tile(cpu const& b) {
 }
 
 /// Everything that the unit's lanes see, a key tile after the other from the first.
-template <class Element>
-void attend_unit_dense(cpu const& b, prefill_job<Element> const& job, head_rows const& rows, work_unit const& unit) {
-  unit_tiles_on<Element> work(b, job, rows, unit);
+inline void attend_unit_dense(cpu const& b, stored_prefill_job const& job, head_rows const& rows, work_unit const& unit) {
+  unit_tiles_on work(b, job, rows, unit);
   auto* const attend = choose_attend_tile(b);
   int const last = work.tiles.back().last_position();
   int first = work.tiles.front().first_position();

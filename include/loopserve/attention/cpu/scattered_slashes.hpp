@@ -8,18 +8,34 @@
 
 #include <loopserve/attention/cpu/prefill_tiles.hpp>
 #include <loopserve/attention/cpu/scattered_row.hpp>
+#include <loopserve/attention/prefill_rows.hpp>
 
 namespace loopserve::detail {
 
+/// What a row's cell of a slash takes, of one element type; rows are given by their addresses.
+struct slash_kernels {
+  void (*score)(float const* q, unsigned char const* const* keys, unsigned char const* const* next, int rows, int dim, int padded, float* scores);
+  void (*weigh)(float* scores, int slashes, float* top, float* weight);
+  void (*add_four)(float const* weights, unsigned char const* const* values, int rows, int dim, int padded, float* sums);
+};
+
+template <class Element>
+slash_kernels slash_kernels_for(isa level) {
+  return {choose(level, baseline::slash_scores<Element>, avx2::slash_scores<Element>, avx512::slash_scores<Element>),
+          choose(level, baseline::slash_weights, avx2::slash_weights, avx512::slash_weights),
+          choose(level, baseline::slash_values<4, Element>, avx2::slash_values<4, Element>, avx512::slash_values<4, Element>)};
+}
+
+inline slash_kernels slash_kernels_of(isa level, element_type type) {
+  return type == element_type::f32 ? slash_kernels_for<float>(level) : type == element_type::f16 ? slash_kernels_for<f16>(level) : slash_kernels_for<bf16>(level);
+}
+
 /// Slashes that stand alone: row by row, since neighbouring rows share no key. All of a tile's rows go along one slash before the next, so that keys and
 /// values are read as they follow each other in memory. What comes out is joined to the running softmax of the tile.
-template <class Element>
 class scattered_slashes {
  public:
-  scattered_slashes(cpu const& b, prefill_job<Element> const& job, int kv_head, std::vector<int> const& offsets)
-      : score_(choose(b.isa_level(), baseline::slash_scores<Element>, avx2::slash_scores<Element>, avx512::slash_scores<Element>)),
-        weigh_(choose(b.isa_level(), baseline::slash_weights, avx2::slash_weights, avx512::slash_weights)),
-        add_four_(choose(b.isa_level(), baseline::slash_values<4, Element>, avx2::slash_values<4, Element>, avx512::slash_values<4, Element>)),
+  scattered_slashes(cpu const& b, stored_prefill_job const& job, int kv_head, std::vector<int> const& offsets)
+      : kernels_(slash_kernels_of(b.isa_level(), job.kv.type)),
         job_(job),
         kv_head_(kv_head),
         padded_((job.kv.head_dim + 15) / 16 * 16),
@@ -43,11 +59,11 @@ class scattered_slashes {
     int const rows = (count + 15) / 16 * 16;
     find(0, first, count, false, rows_.data());
     for (int j = 0; j < slashes; ++j) {
-      Element const** const now = rows_.data() + j % 2 * tile_lanes;
-      Element const** const next = rows_.data() + (j + 1) % 2 * tile_lanes;
+      unsigned char const** const now = rows_.data() + j % 2 * tile_lanes;
+      unsigned char const** const next = rows_.data() + (j + 1) % 2 * tile_lanes;
       find(std::min(j + 1, slashes - 1), first, count, false, next);
       float* const scores = scores_.data() + index_t{j} * tile_lanes;
-      score_(q_.data(), now, next, rows, dim, padded_, scores);
+      kernels_.score(q_.data(), now, next, rows, dim, padded_, scores);
       // Rows before the slash begins see nothing on it, nor do lanes without a row.
       int const begins = std::clamp(offsets_[static_cast<std::size_t>(j)] - first, 0, count);
       std::fill_n(scores, begins, -std::numeric_limits<float>::infinity());
@@ -56,12 +72,12 @@ class scattered_slashes {
     int const padded_slashes = (slashes + 3) / 4 * 4;
     std::fill_n(scores_.data() + index_t{slashes} * tile_lanes, (padded_slashes - slashes) * tile_lanes, -std::numeric_limits<float>::infinity());
     alignas(64) float top[tile_lanes], weight[tile_lanes];
-    weigh_(scores_.data(), padded_slashes, top, weight);
+    kernels_.weigh(scores_.data(), padded_slashes, top, weight);
     std::fill(sums_.begin(), sums_.end(), 0.0F);
     for (int j = 0; j < 4; ++j) { find(std::min(j, slashes - 1), first, count, true, rows_.data() + j * tile_lanes); }
     for (int j = 0; j < padded_slashes; j += 4) {
       for (int i = 4; i < 8; ++i) { find(std::min(j + i, slashes - 1), first, count, true, rows_.data() + i * tile_lanes); }
-      add_four_(scores_.data() + index_t{j} * tile_lanes, rows_.data(), count, dim, padded_, sums_.data());
+      kernels_.add_four(scores_.data() + index_t{j} * tile_lanes, rows_.data(), count, dim, padded_, sums_.data());
       std::copy_n(rows_.data() + 4 * tile_lanes, 4 * tile_lanes, rows_.data());
     }
     join(lanes, top, weight);
@@ -69,16 +85,16 @@ class scattered_slashes {
 
  private:
   /// Points `rows` at the keys (or values) of slash `j` for the rows from position `first` on; where a row has none, at one that exists.
-  void find(int j, int first, int count, bool values, Element const** rows) const {
+  void find(int j, int first, int count, bool values, unsigned char const** rows) const {
     int const offset = offsets_[static_cast<std::size_t>(j)];
     auto const at = [&](int key) { return values ? job_.kv.value(key, kv_head_) : job_.kv.key(key, kv_head_); };
     int l = std::clamp(offset - first, 0, count - 1);
     std::fill_n(rows, l, at(first + l - offset));
     while (l < count) {
       int const key = first + l - offset;
-      int const run = std::min(job_.kv.run(key, kv_head_), count - l);
-      Element const* const row = at(key);
-      for (int i = 0; i < run; ++i) { rows[l + i] = row + i * job_.kv.row_stride; }
+      int const run = std::min(job_.kv.run(key), count - l);
+      auto const* const row = at(key);
+      for (int i = 0; i < run; ++i) { rows[l + i] = row + i * job_.kv.row_bytes; }
       l += run;
     }
     std::fill(rows + count, rows + tile_lanes, rows[0]);
@@ -100,14 +116,12 @@ class scattered_slashes {
     }
   }
 
-  void (*score_)(float const*, Element const* const*, Element const* const*, int, int, int, float*);
-  void (*weigh_)(float*, int, float*, float*);
-  void (*add_four_)(float const*, Element const* const*, int, int, int, float*);
-  prefill_job<Element> const& job_;
+  slash_kernels kernels_;
+  stored_prefill_job const& job_;
   int kv_head_;
   int padded_;
   std::vector<int> const& offsets_;
-  std::vector<Element const*> rows_;
+  std::vector<unsigned char const*> rows_;
   std::vector<float> scores_, q_, sums_;
 };
 

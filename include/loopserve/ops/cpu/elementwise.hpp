@@ -53,14 +53,7 @@ inline void embed(cpu const& b, weight_view table, std::span<token_id const> ids
       throw error("token id " + std::to_string(raw(id)) + " is outside the vocabulary of " + std::to_string(table.rows) + " tokens");
     }
   }
-  auto const level = b.isa_level();
-  void (*unpack)(unsigned char const*, float*, index_t) = nullptr;
-  switch (table.type) {
-    case element_type::f32: unpack = choose(level, baseline::unpack<float>, avx2::unpack<float>, avx512::unpack<float>); break;
-    case element_type::f16: unpack = choose(level, baseline::unpack<f16>, avx2::unpack<f16>, avx512::unpack<f16>); break;
-    case element_type::bf16: unpack = choose(level, baseline::unpack<bf16>, avx2::unpack<bf16>, avx512::unpack<bf16>); break;
-    case element_type::q8_0: unpack = choose(level, baseline::unpack<q8_0_blocks>, avx2::unpack<q8_0_blocks>, avx512::unpack<q8_0_blocks>); break;
-  }
+  auto* const unpack = detail::choose_unpack(b.isa_level(), table.type);
   detail::for_rows(b, out.extent(0), out.extent(1), [&](index_t r) { unpack(table.row(raw(ids[r])), &out(r, 0), table.cols); });
 }
 
