@@ -77,7 +77,7 @@ inline void matmul(cpu const& b, tensor_view<float const, 2> x, weight_view w, s
   auto* const packed = detail::thread_scratch<float, 3>((x.extent(0) + 3) / 4 * 4 * (w.cols + 16));
   choose(level, baseline::pack_few_rows, avx2::pack_few_rows, avx512::pack_few_rows)(x, packed);
   auto* const kernel = detail::few_rows_kernel_of(level, w.type);
-  index_t const block = 16;
+  index_t const block = std::clamp<index_t>(w.rows / (4 * b.threads()), 16, 512);
   bool const small = x.extent(0) * w.rows * w.cols < 65536;
   parallel_for(small ? 1 : b.threads(), (w.rows + block - 1) / block,
                [&](index_t t) { kernel(job, packed, t * block, std::min(w.rows, (t + 1) * block)); });
