@@ -29,6 +29,7 @@
 #include <loopserve/ops/cover_lines.hpp>
 #include <loopserve/ops/embed.cuh>
 #include <loopserve/ops/embed.hpp>
+#include <loopserve/ops/gather.cuh>
 #include <loopserve/ops/gather.hpp>
 #include <loopserve/ops/kept_rows_view.hpp>
 #include <loopserve/ops/key_mass.hpp>
