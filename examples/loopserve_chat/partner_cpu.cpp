@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <loopserve/attention/cpu/cpu_attention.hpp>
 #include <loopserve/ops/cpu/cpu_ops.hpp>
 
 #include "engine_partner.hpp"

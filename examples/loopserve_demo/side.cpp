@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "side.hpp"
 
+#include <loopserve/attention/cpu/cpu_attention.hpp>
 #include <loopserve/kv/any_compressor.hpp>
 #include <loopserve/ops/cpu/cpu_ops.hpp>
 #include <loopserve/prefill/any_selector.hpp>

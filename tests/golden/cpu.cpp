@@ -9,6 +9,7 @@
 
 #include "golden/dense_run.hpp"
 
+#include <loopserve/attention/cpu/cpu_attention.hpp>
 #include <loopserve/ops/cpu/cpu_ops.hpp>
 
 namespace ls = loopserve;

@@ -10,6 +10,7 @@
 
 #include "golden/dense_run.hpp"
 
+#include <loopserve/attention/cpu/cpu_attention.hpp>
 #include <loopserve/model/text/text_stream.hpp>
 #include <loopserve/model/text/tokenizer.hpp>
 #include <loopserve/model/text/tokenizer_gguf.hpp>

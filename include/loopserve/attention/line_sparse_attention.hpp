@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <span>
+#include <type_traits>
 
 #include <loopserve/attention/attention_backend.hpp>
 #include <loopserve/attention/decode.hpp>
@@ -10,6 +11,12 @@
 #include <loopserve/attention/line_sparse.hpp>
 
 namespace loopserve {
+
+class cpu;
+
+namespace detail {
+struct cpu_attention_overrides;  // complete where attention/cpu/cpu_attention.hpp is included
+}
 
 struct line_sparse_attention_options {};
 
@@ -20,7 +27,11 @@ class line_sparse_attention {
   using backend_type = Backend;
   using options = line_sparse_attention_options;
 
-  explicit line_sparse_attention(Backend& backend, options = {}) : backend_(&backend) {}
+  explicit line_sparse_attention(Backend& backend, options = {}) : backend_(&backend) {
+    // Without that header the calls below would quietly find the reference's loops: this does not compile then.
+    using overrides = std::conditional_t<std::is_base_of_v<cpu, Backend>, detail::cpu_attention_overrides, Backend>;
+    static_assert(sizeof(overrides) > 0, "attention on the cpu backend needs <loopserve/attention/cpu/cpu_attention.hpp>");
+  }
 
   template <class Element>
   void prefill(std::span<prefill_job<Element> const> jobs) {

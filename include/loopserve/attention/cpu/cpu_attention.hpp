@@ -5,3 +5,10 @@
 #include <loopserve/attention/cpu/decode.hpp>
 #include <loopserve/attention/cpu/dense.hpp>
 #include <loopserve/attention/cpu/line_sparse.hpp>
+
+namespace loopserve::detail {
+
+/// That it is complete tells line_sparse_attention that the overrides are there.
+struct cpu_attention_overrides {};
+
+}  // namespace loopserve::detail
