@@ -33,6 +33,7 @@
 #include <loopserve/ops/gather.hpp>
 #include <loopserve/ops/kept_rows_view.hpp>
 #include <loopserve/ops/key_mass.hpp>
+#include <loopserve/ops/key_sketch.cuh>
 #include <loopserve/ops/key_sketch.hpp>
 #include <loopserve/ops/lanes.hpp>
 #include <loopserve/ops/line_mass.hpp>

@@ -179,6 +179,7 @@ LOOPSERVE_DEVICE T atomic_compare_exchange(T* at, std::type_identity_t<T> expect
   return atomicCAS(at, expected, value);
 }
 
+LOOPSERVE_DEVICE inline float product(float a, float b) { return __fmul_rn(a, b); }
 LOOPSERVE_DEVICE inline float rsqrt(float x) { return rsqrtf(x); }
 LOOPSERVE_DEVICE inline float exp2(float x) { return exp2f(x); }
 LOOPSERVE_DEVICE inline float exp(float x) { return __expf(x); }
