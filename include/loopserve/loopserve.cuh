@@ -73,7 +73,9 @@
 #include <loopserve/attention/attend_keys.hpp>
 #include <loopserve/attention/attention_backend.hpp>
 #include <loopserve/attention/attention_jobs.hpp>
+#include <loopserve/attention/decode.cuh>
 #include <loopserve/attention/decode.hpp>
+#include <loopserve/attention/decode_record.hpp>
 #include <loopserve/attention/dense.hpp>
 #include <loopserve/attention/dense_attention.hpp>
 #include <loopserve/attention/line_sparse.hpp>
