@@ -32,6 +32,7 @@
 #include <loopserve/ops/gather.cuh>
 #include <loopserve/ops/gather.hpp>
 #include <loopserve/ops/kept_rows_view.hpp>
+#include <loopserve/ops/key_mass.cuh>
 #include <loopserve/ops/key_mass.hpp>
 #include <loopserve/ops/key_sketch.cuh>
 #include <loopserve/ops/key_sketch.hpp>

@@ -101,9 +101,9 @@ namespace detail {
 /// Logits that are held at once: 64 MiB, or those of one query where that is more.
 inline constexpr index_t logits_at_once = index_t{1} << 24;
 
-/// The queries that are looked at together.
-constexpr int queries_at_once(index_t queries, index_t heads, index_t stride) {
-  return static_cast<int>(std::clamp<index_t>(logits_at_once / std::max<index_t>(heads * stride, 1), 1, std::max<index_t>(queries, 1)));
+/// The queries that are looked at together where `held` logits may be.
+constexpr int queries_at_once(index_t queries, index_t heads, index_t stride, index_t held = logits_at_once) {
+  return static_cast<int>(std::clamp<index_t>(held / std::max<index_t>(heads * stride, 1), 1, std::max<index_t>(queries, 1)));
 }
 
 /// Rows of logits begin at multiples of 16 bytes.
