@@ -47,6 +47,7 @@
 #include <loopserve/ops/silu_mul.hpp>
 #include <loopserve/ops/softmax.hpp>
 #include <loopserve/ops/store_rows.hpp>
+#include <loopserve/ops/top_k.cuh>
 #include <loopserve/ops/top_k.hpp>
 #include <loopserve/kv/any_compressor.hpp>
 #include <loopserve/kv/any_storage.hpp>
