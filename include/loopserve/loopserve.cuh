@@ -78,10 +78,12 @@
 #include <loopserve/attention/decode.cuh>
 #include <loopserve/attention/decode.hpp>
 #include <loopserve/attention/decode_record.hpp>
+#include <loopserve/attention/dense.cuh>
 #include <loopserve/attention/dense.hpp>
 #include <loopserve/attention/dense_attention.hpp>
 #include <loopserve/attention/line_sparse.hpp>
 #include <loopserve/attention/line_sparse_attention.hpp>
+#include <loopserve/attention/prefill_record.hpp>
 #include <loopserve/attention/prefill_rows.hpp>
 #include <loopserve/model/bad_file.hpp>
 #include <loopserve/model/check_finite.hpp>

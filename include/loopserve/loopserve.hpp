@@ -68,6 +68,7 @@
 #include <loopserve/attention/dense_attention.hpp>
 #include <loopserve/attention/line_sparse.hpp>
 #include <loopserve/attention/line_sparse_attention.hpp>
+#include <loopserve/attention/prefill_record.hpp>
 #include <loopserve/attention/prefill_rows.hpp>
 #include <loopserve/attention/cpu/cpu_attention.hpp>
 #include <loopserve/model/bad_file.hpp>

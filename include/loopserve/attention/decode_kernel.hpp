@@ -4,6 +4,7 @@
 #include <limits>
 
 #include <loopserve/attention/decode_record.hpp>
+#include <loopserve/attention/key_tile_kernel.hpp>
 #include <loopserve/dev/kv_rows.hpp>
 #include <loopserve/dev/load_whole.hpp>
 #include <loopserve/dev/reduce.hpp>
@@ -19,9 +20,9 @@ template <class Element, int Group, int Dim>
 struct decode_kernel {
   static constexpr int warps = Dim * static_cast<int>(sizeof(Element)) > 512 ? 2 : 4;
   static constexpr int threads = 32 * warps;
-  static constexpr int tile = 32;
-  static constexpr int piece = 16 / static_cast<int>(sizeof(Element));  // elements of one copy
-  static constexpr int pairs = Dim / 64;                                // of columns that a lane has
+  using key_tile = detail::key_tile<Element>;
+  static constexpr int tile = key_tile::keys;
+  static constexpr int pairs = Dim / 64;  // of columns that a lane has
   static constexpr float none = -std::numeric_limits<float>::infinity();
 
   decode_record<Element> const* records;
@@ -35,11 +36,9 @@ struct decode_kernel {
     float tops[Group], sums[Group];
   };
 
-  // An odd number of 16 bytes: then 8 lanes that read 8 rows touch all banks.
-  static constexpr LOOPSERVE_HOST_DEVICE int row_bytes(int head_dim) { return (head_dim / piece | 1) * 16; }
   LOOPSERVE_HOST_DEVICE int query_bytes() const { return Group * most.head_dim * 4; }
   LOOPSERVE_HOST_DEVICE int warp_bytes() const {
-    return 2 * tile * row_bytes(most.head_dim) + static_cast<int>(sizeof(lists) + 15) / 16 * 16;
+    return 2 * tile * key_tile::row_bytes(most.head_dim) + static_cast<int>(sizeof(lists) + 15) / 16 * 16;
   }
   index_t shared_bytes() const { return query_bytes() + warps * warp_bytes(); }
 
@@ -66,7 +65,7 @@ struct decode_kernel {
   LOOPSERVE_HOST_DEVICE index_t shared_vecs() const { return (query_bytes() + warps * warp_bytes()) / 16; }
   LOOPSERVE_DEVICE unsigned char* of_warp(unsigned char* memory, int warp) const { return memory + query_bytes() + warp * warp_bytes(); }
   LOOPSERVE_DEVICE lists& lists_of(unsigned char* memory, int warp) const {
-    return *reinterpret_cast<lists*>(of_warp(memory, warp) + 2 * tile * row_bytes(most.head_dim));
+    return *reinterpret_cast<lists*>(of_warp(memory, warp) + 2 * tile * key_tile::row_bytes(most.head_dim));
   }
 
   // Scaled, so that 2^score is the weight; heads beyond the group are zero.
@@ -92,22 +91,10 @@ struct decode_kernel {
     return true;
   }
 
-  LOOPSERVE_DEVICE static void fetch(Element const* const* rows, int head_dim, unsigned char* to) {
-    int const pieces = head_dim / piece, stride = row_bytes(head_dim);
-    int row = dev::lane() / pieces, at = dev::lane() % pieces;
-    while (row < tile) {
-      bool const valid = rows[row] != nullptr;
-      dev::copy_async<16>(to + row * stride + at * 16, valid ? rows[row] + at * piece : nullptr, valid);
-      row += 32 / pieces;
-      at += 32 % pieces;
-      if (at >= pieces) { at -= pieces, ++row; }
-    }
-  }
-
   LOOPSERVE_DEVICE void accumulate(decode_record<Element> const& job, int kv_head, int split, float const* q, unsigned char* memory) const {
     auto& own = lists_of(memory, dev::warp());
     auto* const keys = of_warp(memory, dev::warp());
-    auto* const values = keys + tile * row_bytes(most.head_dim);
+    auto* const values = keys + tile * key_tile::row_bytes(most.head_dim);
     int const length0 = job.parts[0].tokens > 0 ? dev::length(job.parts[0], kv_head) : 0;
     int const length1 = job.parts[1].tokens > 0 ? dev::length(job.parts[1], kv_head) : 0;
     int const hidden0 = hidden(job.parts[0], length0, job.first_position), hidden1 = hidden(job.parts[1], length1, job.first_position);
@@ -135,9 +122,9 @@ struct decode_kernel {
     if (first < to) {
       visible = locate_tile(first);
       dev::warp_barrier();
-      fetch(own.keys, job.head_dim, keys);
+      key_tile::fetch(own.keys, job.head_dim, keys, dev::lane(), 32);
       dev::copy_commit();
-      fetch(own.values, job.head_dim, values);
+      key_tile::fetch(own.values, job.head_dim, values, dev::lane(), 32);
       dev::copy_commit();
     }
     for (; first < to; first += warps * tile) {
@@ -145,7 +132,7 @@ struct decode_kernel {
       dev::copy_wait<1>();
       dev::warp_barrier();
       float score[Group] = {};
-      take_scores(q, job.head_dim, keys + dev::lane() * row_bytes(job.head_dim), score);
+      key_tile::take_scores(q, job.head_dim, keys, score);
       float fade[Group];
       for (int g = 0; g < Group; ++g) {
         float const best = dev::warp_reduce(visible ? score[g] : none, dev::larger{});
@@ -159,13 +146,13 @@ struct decode_kernel {
       }
       if (more) { visible = locate_tile(first + warps * tile); }
       dev::warp_barrier();
-      if (more) { fetch(own.keys, job.head_dim, keys); }
+      if (more) { key_tile::fetch(own.keys, job.head_dim, keys, dev::lane(), 32); }
       dev::copy_commit();
       dev::copy_wait<1>();
       dev::warp_barrier();
-      add_values(own, job.head_dim, values, fade, sum);
+      key_tile::add_values(own.weights, job.head_dim, values, fade, sum);
       dev::warp_barrier();
-      if (more) { fetch(own.values, job.head_dim, values); }
+      if (more) { key_tile::fetch(own.values, job.head_dim, values, dev::lane(), 32); }
       dev::copy_commit();
     }
     dev::copy_wait<0>();
@@ -179,41 +166,6 @@ struct decode_kernel {
         if (column < job.head_dim) {
           sums[g * job.head_dim + column] = sum[g][j][0];
           sums[g * job.head_dim + column + 1] = sum[g][j][1];
-        }
-      }
-    }
-  }
-
-  LOOPSERVE_DEVICE static void take_scores(float const* q, int head_dim, unsigned char const* row, float (&score)[Group]) {
-    for (int d = 0; d < head_dim; d += piece) {
-      auto const k = *reinterpret_cast<dev::vec<Element, piece> const*>(row + d * static_cast<int>(sizeof(Element)));
-      for (int part = 0; part < piece; part += 4) {
-        for (int g = 0; g < Group; ++g) {
-          auto const four = *reinterpret_cast<dev::vec<float, 4> const*>(q + g * head_dim + d + part);
-          for (int e = 0; e < 4; ++e) { score[g] += four[e] * static_cast<float>(k[part + e]); }
-        }
-      }
-    }
-  }
-
-  LOOPSERVE_DEVICE static void add_values(lists const& own, int head_dim, unsigned char const* values, float const (&fade)[Group],
-                                          float (&sum)[Group][pairs][2]) {
-    for (int g = 0; g < Group; ++g) {
-      for (int j = 0; j < pairs; ++j) {
-        sum[g][j][0] *= fade[g];
-        sum[g][j][1] *= fade[g];
-      }
-    }
-    int const stride = row_bytes(head_dim);
-    for (int i = 0; i < tile; ++i) {
-      auto const* const row = values + i * stride;
-      for (int j = 0; j < pairs; ++j) {
-        int const column = 2 * (dev::lane() + 32 * j);
-        if (column >= head_dim) { break; }
-        auto const v = *reinterpret_cast<dev::vec<Element, 2> const*>(row + column * static_cast<int>(sizeof(Element)));
-        for (int g = 0; g < Group; ++g) {
-          sum[g][j][0] += own.weights[i][g] * static_cast<float>(v[0]);
-          sum[g][j][1] += own.weights[i][g] * static_cast<float>(v[1]);
         }
       }
     }

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "device_test.hpp"
+
+#include <deque>
+
+#include <loopserve/attention/dense.cuh>
+#include <loopserve/testing/attention_cases.hpp>
+
+#include "device_kv.hpp"
+
+using namespace loopserve;
+using namespace loopserve::device_test;
+using testing::kv_layout;
+using testing::plan_shape;
+using testing::prefill_case;
+
+namespace {
+
+constexpr double tolerance = 3e-6;
+
+/// A job's data in the device's memory; its output has a gap of 3 between heads.
+template <class B, class Element>
+class device_job {
+ public:
+  device_job(B const& b, prefill_job<Element> const& host)
+      : extents_(host.q.extents()),
+        strides_{extents_[1] * (extents_[2] + 3), extents_[2] + 3, 1},
+        window_(host.window),
+        kv_(b, host.kv),
+        q_(on_device(b, dense(host.q))),
+        out_(b.template make_buffer<float>(extents_[0] * strides_[0])) {}
+
+  prefill_job<Element> job() { return {{q_.data(), extents_}, kv_.view(), nullptr, window_, {out_.data(), extents_, strides_}}; }
+
+  std::vector<float> out(B const& b) const {
+    auto const spaced = on_host(b, out_);
+    return dense(tensor_view<float const, 3>(spaced.data(), extents_, strides_));
+  }
+
+  static std::vector<float> dense(tensor_view<float const, 3> x) {
+    std::vector<float> all;
+    for (index_t i = 0; i < x.extent(0); ++i) {
+      for (index_t h = 0; h < x.extent(1); ++h) { all.insert(all.end(), &x(i, h, 0), &x(i, h, 0) + x.extent(2)); }
+    }
+    return all;
+  }
+
+ private:
+  std::array<index_t, 3> extents_, strides_;
+  int window_;
+  device_kv<B, Element> kv_;
+  typename B::template buffer<float> q_, out_;
+};
+
+/// One batch of all these cases, each held against the reference.
+template <class Element>
+void check_batch(std::vector<prefill_case> const& cases) {
+  std::deque<testing::prefill_world<Element>> worlds;
+  std::vector<prefill_job<Element>> host;
+  for (auto const& shape : cases) { host.push_back(worlds.emplace_back(shape).job()); }
+  attend_dense(reference(2), std::span<prefill_job<Element> const>(host));
+  each_device([&](auto const& b) {
+    using on_b = device_job<std::remove_cvref_t<decltype(b)>, Element>;
+    std::deque<on_b> on;
+    std::vector<prefill_job<Element>> jobs;
+    for (auto const& job : host) { jobs.push_back(on.emplace_back(b, job).job()); }
+    attend_dense(b, std::span<prefill_job<Element> const>(jobs));
+    for (std::size_t i = 0; i < cases.size(); ++i) {
+      INFO(name_of(cases[i]));
+      CHECK(worst(on[i].out(b), on_b::dense(host[i].out)) <= tolerance);
+    }
+  });
+}
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("dense prefill attention is the reference's for a ragged batch of new rows over their history", Element, float, bf16,
+                   f16) {
+  check_batch<Element>({{70, 150, 4, 2, 64, plan_shape::none, 0, kv_layout::paged},
+                        {1, 30, 4, 2, 64, plan_shape::none, 0, kv_layout::token_major},
+                        {33, 33, 2, 1, 24, plan_shape::none, 0, kv_layout::head_major},
+                        {1, 1, 1, 1, 128, plan_shape::none, 0, kv_layout::token_major},
+                        {19, 101, 2, 2, 128, plan_shape::none, 0, kv_layout::paged}});
+}
+
+TEST_CASE("any number of query heads a KV head") {
+  for (int const ratio : {1, 2, 3, 4, 5, 6, 7, 8}) {
+    check_batch<bf16>({{5, 40, 2 * ratio, 2, 24, plan_shape::none, 0, kv_layout::paged}});
+  }
+}
+
+TEST_CASE("every head_dim that is a multiple of 8 up to 256") {
+  for (int const dim : {8, 40, 72, 96, 136, 256}) { check_batch<bf16>({{18, 45, 2, 1, dim, plan_shape::none, 0, kv_layout::token_major}}); }
+  check_batch<float>(
+      {{17, 45, 2, 1, 256, plan_shape::none, 0, kv_layout::paged}, {3, 9, 4, 4, 136, plan_shape::none, 0, kv_layout::head_major}});
+}
+
+TEST_CASE("a row with a window sees the last keys up to itself only") {
+  check_batch<bf16>({{70, 200, 2, 1, 32, plan_shape::none, 50, kv_layout::paged},
+                     {40, 90, 1, 1, 32, plan_shape::none, 1, kv_layout::token_major},
+                     {40, 80, 2, 1, 24, plan_shape::none, 1000, kv_layout::head_major}});
+}
+
+TEST_CASE("a row's bits depend neither on the batch nor on how the rows are cut") {
+  for (int const window : {0, 45}) {
+    testing::prefill_world<bf16> world({75, 140, 2, 1, 32, plan_shape::none, window, kv_layout::paged}), other({9, 9, 4, 1, 64});
+    each_device([&](auto const& b) {
+      using on_b = device_job<std::remove_cvref_t<decltype(b)>, bf16>;
+      on_b whole(b, world.job()), beside(b, other.job());
+      std::vector<prefill_job<bf16>> const jobs{beside.job(), whole.job()};
+      attend_dense(b, std::span<prefill_job<bf16> const>(jobs));
+      auto const bits = whole.out(b);
+      std::vector<float> parts;
+      for (auto const& [first, count] : {std::pair{0, 13}, std::pair{13, 62}}) {
+        auto part = world.job();
+        part.q = part.q.rows(first, count);
+        part.out = part.out.rows(first, count);
+        part.kv = part.kv.slice(0, 65 + first + count);
+        on_b on(b, part);
+        std::vector<prefill_job<bf16>> const one{on.job()};
+        attend_dense(b, std::span<prefill_job<bf16> const>(one));
+        auto const rows = on.out(b);
+        parts.insert(parts.end(), rows.begin(), rows.end());
+      }
+      CHECK(parts == bits);
+    });
+  }
+}
+
+TEST_CASE("shapes that the device does not take are refused before anything is queued; a batch and a job may be empty") {
+  each_device([&](auto const& b) {
+    attend_dense(b, std::span<prefill_job<bf16> const>{});
+    testing::prefill_world<bf16> world({3, 5, 2, 1, 64});
+    std::vector<prefill_job<bf16>> jobs{world.job()};
+    jobs[0].q = jobs[0].q.rows(0, 0);
+    jobs[0].out = jobs[0].out.rows(0, 0);
+    attend_dense(b, std::span<prefill_job<bf16> const>(jobs));
+    jobs[0] = world.job();
+    jobs[0].kv.row_stride = 68;
+    CHECK_THROWS_AS(attend_dense(b, std::span<prefill_job<bf16> const>(jobs)), error);
+    jobs[0] = world.job();
+    jobs[0].kv.tokens = 2;
+    CHECK_THROWS_AS(attend_dense(b, std::span<prefill_job<bf16> const>(jobs)), error);
+    for (int const dim : {12, 264}) {
+      testing::prefill_world<bf16> odd({3, 5, 2, 1, dim});
+      jobs[0] = odd.job();
+      CHECK_THROWS_AS(attend_dense(b, std::span<prefill_job<bf16> const>(jobs)), error);
+    }
+  });
+}
