@@ -64,7 +64,7 @@ struct merge_softmax_kernel {
     top = dev::warp_reduce(top, dev::larger{});
     for (int i = dev::lane(); i < tiles; i += 32) {
       auto const part = dev::load(its + i);
-      weight += part.weight > 0 ? part.weight * dev::exp(part.top - top) : 0;  // a tile that a row does not see weighs nothing
+      weight += part.weight * dev::exp(part.top - top);  // a tile that a row does not see weighs nothing
     }
     weight = dev::warp_reduce(weight, dev::plus{});
     if (dev::lane() == 0) { dev::store(wholes + line, softmax_part{top, weight}); }

@@ -69,8 +69,7 @@ struct top_k_search {
       }
       dev::barrier();
       b.key |= static_cast<std::uint32_t>(shared.bin) << shift(digit);
-      b.left = shared.left;
-      dev::barrier();
+      b.left = shared.left;  // written again behind the barriers of the next scan
     }
     return b;
   }
