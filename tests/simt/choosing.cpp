@@ -4,6 +4,7 @@
 
 #include <loopserve/kv/progressive.hpp>
 #include <loopserve/kv/sketch_cache.hpp>
+#include <loopserve/kv/with_recall.hpp>
 #include <loopserve/kv/working_set.hpp>
 #include <loopserve/ops/copy.cuh>
 #include <loopserve/ops/gather.cuh>
@@ -30,7 +31,6 @@ std::vector<std::vector<int>> lists_of(std::vector<int> const& rows, std::vector
   return lists;
 }
 
-/// Chooses by the input's tail, then by four output queries, gathers after each choice, and scores by a sketch of the keys at last.
 template <class B>
 struct answer {
   std::vector<std::vector<std::vector<int>>> kept;
@@ -38,6 +38,7 @@ struct answer {
   std::vector<float> scores;
 };
 
+/// Chooses by the input's tail, then by four output queries, gathers after each choice, scores by a sketch of the keys, and recalls by it at last.
 template <class B, class Upload, class Download>
 answer<B> run(B& b, kv_view<bf16> kv, Upload upload_floats, Download read) {
   answer<B> a;
@@ -68,6 +69,15 @@ answer<B> run(B& b, kv_view<bf16> kv, Upload upload_floats, Download read) {
   auto scores = b.template make_buffer<float>(kv_heads * context);
   sketch_scores(b, queries(8, 1), kv, sketch.view(), tensor_view<float, 2>(scores.data(), {kv_heads, context}));
   a.scores = read(scores.data(), scores.size());
+  with_recall_options<progressive<B>> r;
+  r.budget = budget;
+  r.core = o;
+  with_recall<progressive<B>> recalling(b, r);
+  recalling.begin_turn(0, queries(0, 5), kv);
+  recalling.choose(0, kv, keep);
+  gather(b, a, kv, keep, held, read);
+  recalling.recall(0, queries(8, 1)[0], kv, keep);
+  gather(b, a, kv, keep, held, read);
   return a;
 }
 
@@ -87,7 +97,7 @@ void gather(B& b, answer<B>& a, kv_view<bf16> kv, kept_rows<B>& keep, working_se
 
 }  // namespace
 
-TEST_CASE("a policy, its working set and a sketch choose on the device what they choose on the host") {
+TEST_CASE("policies, a working set and a sketch choose on the device what they choose on the host") {
   testing::host_kv<bf16> keys(context, kv_heads, head_dim);
   keys.fill(9, 2);
   auto const host_copy = [](auto const* from, index_t count) {
@@ -97,6 +107,8 @@ TEST_CASE("a policy, its working set and a sketch choose on the device what they
       oracle, keys.view(), [](std::vector<float> v) { return v; }, host_copy);
   REQUIRE(want.kept[0][0].size() == budget);
   REQUIRE(want.kept[0] != want.kept[1]);
+  REQUIRE(want.kept[2][0].size() == budget / 2);
+  REQUIRE(want.kept[3][0].size() == budget);
   each_device([&](auto const& b) {
     auto const kv = kv_of(b, keys, 4);
     auto const got = run(
