@@ -119,7 +119,9 @@ TEST_CASE("a long context takes more keys a split, not more splits than the merg
     int const keys = detail::decode_keys_per_split(tokens);
     CHECK((tokens + index_t{keys} - 1) / keys <= detail::decode_most_splits);
   }
-  check_batch<bf16>({{16500, 3, 1, 1, 8, false, 0, kv_layout::paged}});
+  // Here a warp has more than one tile, and a lane copies pieces of other lanes' rows.
+  check_batch<bf16>({{16500, 3, 1, 1, 24, false, 0, kv_layout::paged}});
+  check_batch<float>({{130, 20, 2, 1, 256, true, 0, kv_layout::paged}});
 }
 
 TEST_CASE("a head's bits do not depend on the other jobs, and records are replayed with other content") {
