@@ -28,7 +28,7 @@ void mass_of_heads(B const& b, tensor_view<float const, 3> q, kv_view<Element> k
     using kernel = key_logits_kernel<Element>;
     b.launch({blocks_for(n, kernel::threads), kv.kv_heads, blocks_for(rows, kernel::rows_per_block)},
              kernel{q, kv, 0, first, first_head, heads, rows, static_cast<int>(q.extent(1)) / kv.kv_heads, scale, logits.data(), stride});
-    softmax_rows const seen{logits.data(), stride, rows, heads, tail ? n - (queries - 1 - first) : n, tail ? 1 : 0};
+    masked_logits const seen{logits.data(), stride, rows, heads, tail ? n - (queries - 1 - first) : n, tail ? 1 : 0};
     add_softmax_mass(b, seen, factor, first > 0, scores);
   }
 }

@@ -15,7 +15,7 @@ struct softmax_part {
 };
 
 /// Logits (kv_heads, rows, stride), of which row r sees the first seen_first + r / group * seen_step keys.
-struct softmax_rows {
+struct masked_logits {
   float const* logits;
   index_t stride;
   int rows, group, seen_first, seen_step;
@@ -29,7 +29,7 @@ struct softmax_parts_kernel {
   static constexpr int tile = 16 * threads;
   using shared_layout = dev::reduce_scratch<float>;
 
-  softmax_rows in;
+  masked_logits in;
   softmax_part* parts;
 
   LOOPSERVE_DEVICE void operator()() const {
@@ -75,7 +75,7 @@ struct merge_softmax_kernel {
 struct softmax_mass_kernel {
   static constexpr int threads = 256;
 
-  softmax_rows in;
+  masked_logits in;
   softmax_part const* wholes;
   float factor;
   bool add;
@@ -111,7 +111,7 @@ constexpr index_t logits_stride(index_t keys) { return (keys + 3) / 4 * 4; }
 
 /// Sums the rows' softmax for every key.
 template <device_backend B>
-void add_softmax_mass(B const& b, softmax_rows in, float factor, bool add, tensor_view<float, 2> scores) {
+void add_softmax_mass(B const& b, masked_logits in, float factor, bool add, tensor_view<float, 2> scores) {
   auto const kv_heads = static_cast<int>(scores.extent(0));
   int const tiles = blocks_for(scores.extent(1), softmax_parts_kernel::tile), lines = kv_heads * in.rows;
   auto scratch = b.template make_buffer<softmax_part>(index_t{lines} * (tiles + 1));
