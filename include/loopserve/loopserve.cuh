@@ -75,6 +75,7 @@
 #include <loopserve/attention/attend_keys.hpp>
 #include <loopserve/attention/attention_backend.hpp>
 #include <loopserve/attention/attention_jobs.hpp>
+#include <loopserve/attention/attention_overrides.hpp>
 #include <loopserve/attention/decode.cuh>
 #include <loopserve/attention/decode.hpp>
 #include <loopserve/attention/decode_record.hpp>

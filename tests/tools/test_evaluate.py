@@ -96,7 +96,7 @@ class Differences(unittest.TestCase):
         self.assertEqual((found["equal"], found["different"], found["excused"], found["share"]), (1, 0, 1, 1.0))
 
     def test_how_many_may_differ(self):
-        self.assertEqual([counting.turns_allowed("cpu", n) for n in (1, 44, 100, 249, 250, 270)], [4, 4, 4, 4, 5, 5])
+        self.assertEqual([counting.turns_allowed("cpu", n) for n in (1, 44, 100, 149, 150, 270)], [2, 2, 2, 2, 3, 5])
         self.assertEqual(counting.turns_allowed("reference", 270), 0)
         self.assertEqual([counting.points_allowed(n) for n in (30, 60, 100, 261)], [10, 5, 3, 3])
 
@@ -146,7 +146,7 @@ class Script(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             done = self.evaluate(folder, spoil="dense", more=("--check", "--modes", "dense"))
             self.assertEqual(done.returncode, 1, done.stderr)
-            self.assertIn("0 of 6 turns (0 excused) | at most 4 differ | **no**", done.stdout)
+            self.assertIn("0 of 6 turns (0 excused) | at most 2 differ | **no**", done.stdout)
 
     def test_other_ids_fail(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -4,6 +4,7 @@
 #include <span>
 
 #include <loopserve/attention/attention_backend.hpp>
+#include <loopserve/attention/attention_overrides.hpp>
 #include <loopserve/attention/decode.hpp>
 #include <loopserve/attention/dense.hpp>
 
@@ -18,7 +19,7 @@ class dense_attention {
   using backend_type = Backend;
   using options = dense_attention_options;
 
-  explicit dense_attention(Backend& backend, options = {}) : backend_(&backend) {}
+  explicit dense_attention(Backend& backend, options = {}) : backend_(&backend) { detail::require_attention_overrides<Backend>(); }
 
   template <class Element>
   void prefill(std::span<prefill_job<Element> const> jobs) {

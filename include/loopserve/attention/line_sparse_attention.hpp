@@ -3,20 +3,14 @@
 
 #include <algorithm>
 #include <span>
-#include <type_traits>
 
 #include <loopserve/attention/attention_backend.hpp>
+#include <loopserve/attention/attention_overrides.hpp>
 #include <loopserve/attention/decode.hpp>
 #include <loopserve/attention/dense.hpp>
 #include <loopserve/attention/line_sparse.hpp>
 
 namespace loopserve {
-
-class cpu;
-
-namespace detail {
-struct cpu_attention_overrides;  // complete where attention/cpu/cpu_attention.hpp is included
-}
 
 struct line_sparse_attention_options {};
 
@@ -27,11 +21,7 @@ class line_sparse_attention {
   using backend_type = Backend;
   using options = line_sparse_attention_options;
 
-  explicit line_sparse_attention(Backend& backend, options = {}) : backend_(&backend) {
-    // Without that header the calls below would quietly find the reference's loops: this does not compile then.
-    using overrides = std::conditional_t<std::is_base_of_v<cpu, Backend>, detail::cpu_attention_overrides, Backend>;
-    static_assert(sizeof(overrides) > 0, "attention on the cpu backend needs <loopserve/attention/cpu/cpu_attention.hpp>");
-  }
+  explicit line_sparse_attention(Backend& backend, options = {}) : backend_(&backend) { detail::require_attention_overrides<Backend>(); }
 
   template <class Element>
   void prefill(std::span<prefill_job<Element> const> jobs) {

@@ -8,7 +8,7 @@
 
 namespace loopserve::detail {
 
-/// That it is complete tells line_sparse_attention that the overrides are there.
+/// That it is complete tells require_attention_overrides that they are there.
 struct cpu_attention_overrides {};
 
 }  // namespace loopserve::detail
