@@ -18,6 +18,7 @@ using namespace loopserve;
 
 template <class Backend>
 struct config : defaults<Backend> {
+  using storage = any_storage<Backend>;
   using selector = switched_selector<online_vertical_slash<Backend>>;
   using compressor = switched_compressor<any_compressor<Backend>>;
 };

@@ -59,7 +59,7 @@ engine_options<config> engine_numbers(flags const& f, bench::switch_type on, dec
   o.compressor.inner.name = f.compressor;
   o.compressor.inner.budget = programs::budget_of(f.budget);
   if (!f.kv_type.empty()) { o.kv_type = stored_type(f.kv_type); }
-  return settle_options<config>(o, weights.shape, weights.embedding.type, weights.bytes());
+  return settle_options<config>(o, weights.shape, weights.bytes());
 }
 
 /// Where the weights come from, and tokens that suit them.
@@ -134,7 +134,7 @@ int main(int argc, char** argv) {
   app.add_option("--only", f.only, "prefill, turn, decode")->check(CLI::IsMember({"prefill", "turn", "decode"}));
   app.add_option("--repeats", f.repeats)->check(CLI::PositiveNumber);
   app.add_option("--threads", f.threads, "0: all")->check(CLI::NonNegativeNumber);
-  app.add_option("--kv-type", f.kv_type, "of the cache: bf16, f16, f32");
+  app.add_option("--kv-type", f.kv_type, "of the cache: f16 (default), bf16, f32");
   app.add_flag("--json", f.json, "one JSON object instead of a table");
   return programs::guarded_main(app, argc, argv, [&] { return run(f); });
 }

@@ -38,7 +38,7 @@ inline void add_flags(CLI::App& app, settings& s) {
   app.option_defaults()->group("Engine");
   app.add_option("--backend", s.backend, "reference or cpu")->capture_default_str()->check(CLI::IsMember({"reference", "cpu"}));
   app.add_option("--threads", s.threads, "0: all that the machine has; answers do not depend on it")->check(CLI::NonNegativeNumber);
-  app.add_option("--kv-type", s.kv_type, "bf16, f16 or f32; default: as the weights, f32 on reference")
+  app.add_option("--kv-type", s.kv_type, "bf16, f16 or f32; default: f16, f32 on reference")
       ->check(CLI::IsMember({"bf16", "f16", "f32"}));
   app.add_option("--context", s.context, "longest conversation in tokens; default: what the model was made for")
       ->check(CLI::Range(1, many));

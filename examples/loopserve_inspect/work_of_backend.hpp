@@ -25,7 +25,7 @@ options_type<Backend> options_of(settings const& s, loopserve::model_files const
   programs::apply(s.parts, o);
   if (!s.kv_type.empty()) { o.kv_type = programs::kv_type_of(s.kv_type); }
   o.threads = s.threads;
-  return loopserve::settle_options(std::move(o), files.shape(), files.weight_type(), files.weight_bytes());
+  return loopserve::settle_options(std::move(o), files.shape(), files.weight_bytes());
 }
 
 /// Nothing of the weights is read.

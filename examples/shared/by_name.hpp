@@ -2,14 +2,16 @@
 #pragma once
 
 #include <loopserve/kv/any_compressor.hpp>
+#include <loopserve/kv/any_storage.hpp>
 #include <loopserve/prefill/any_selector.hpp>
 #include <loopserve/serve/defaults.hpp>
 
 namespace programs {
 
-/// The default parts, with selector and KV policy chosen by name at run time: one engine serves all choices.
+/// The default parts, with selector, KV policy and the type of keys and values chosen by name at run time: one engine serves all choices.
 template <class Backend>
 struct by_name : loopserve::defaults<Backend> {
+  using storage = loopserve::any_storage<Backend>;
   using selector = loopserve::any_selector<Backend>;
   using compressor = loopserve::any_compressor<Backend>;
 };

@@ -56,6 +56,7 @@
 #include <loopserve/kv/keep_all.hpp>
 #include <loopserve/kv/kept_rows.hpp>
 #include <loopserve/kv/kv_budget.hpp>
+#include <loopserve/kv/kv_element.hpp>
 #include <loopserve/kv/kv_policy.hpp>
 #include <loopserve/kv/page_pool.hpp>
 #include <loopserve/kv/paged.hpp>

@@ -149,6 +149,19 @@ TEST_CASE("a stop string ends the answer before it, and the next turn goes on") 
   CHECK(chat.say(code_note).text().find("golden prairie code") != std::string::npos);
 }
 
+TEST_CASE("the type of keys and values is the configuration's, or the options' where the storage lets them choose") {
+  CHECK_THROWS_WITH_AS(sparse_engine(demo::folder(), {.kv_type = element_type::bf16}),
+                       "kv_type: expected f16, the element type of the configuration's storage, found bf16; with `using storage = any_storage<backend>;` the "
+                       "options choose it",
+                       error);
+  struct choosing : demo::dense<cpu> {
+    using storage = any_storage<backend>;
+  };
+  auto const bytes = [](std::optional<element_type> type) { return engine<choosing>(demo::folder(), {.kv_type = type}).plan(100).cache_bytes; };
+  CHECK(bytes({}) == sparse_engine(demo::folder()).plan(100).cache_bytes);
+  CHECK(bytes(element_type::f32) == 2 * bytes({}));
+}
+
 TEST_CASE("text mode goes on where the text stopped, without a template") {
   engine<demo::dense<reference>> e(demo::folder());
   std::string const text = "<s> The amber bear budget is 431. The amber bear";

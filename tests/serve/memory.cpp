@@ -16,8 +16,9 @@ using namespace loopserve;
 
 namespace {
 
-/// Every selector and policy that has a name, with counted buffers.
+/// Every selector, policy and KV type that has a name, with counted buffers.
 struct config : defaults<counted::backend> {
+  using storage = any_storage<backend>;
   using selector = any_selector<backend>;
   using compressor = any_compressor<backend>;
 };

@@ -11,7 +11,7 @@
 namespace loopserve {
 
 struct any_storage_options {
-  element_type type = element_type::bf16;  ///< f32, f16 or bf16
+  element_type type = element_type::f16;  ///< f32, f16 or bf16
   paged_options pages = {};
 };
 

@@ -54,19 +54,6 @@ class model_files : public std::enable_shared_from_this<model_files> {
     return out;
   }
 
-  /// The type that most of the weights' bytes are stored in.
-  element_type weight_type() const {
-    std::map<element_type, index_t> bytes;
-    for (auto const& t : tensors_) {
-      if (t.type) { bytes[*t.type] += t.bytes; }
-    }
-    auto most = std::pair(element_type::f32, index_t{-1});
-    for (auto const& one : bytes) {
-      if (one.second > most.second) { most = one; }
-    }
-    return most.first;
-  }
-
   index_t weight_bytes() const {
     index_t sum = 0;
     for (auto const& t : tensors_) { sum += t.bytes; }

@@ -2,7 +2,8 @@
 #pragma once
 
 #include <loopserve/attention/line_sparse_attention.hpp>
-#include <loopserve/kv/any_storage.hpp>
+#include <loopserve/kv/kv_element.hpp>
+#include <loopserve/kv/paged.hpp>
 #include <loopserve/kv/progressive.hpp>
 #include <loopserve/kv/with_recall.hpp>
 #include <loopserve/model/decoder.hpp>
@@ -17,7 +18,7 @@ template <class Backend>
 struct defaults {
   using backend = Backend;
   using model = loopserve::decoder<Backend>;
-  using storage = any_storage<Backend>;
+  using storage = paged<Backend, kv_element<Backend>>;
   using selector = online_vertical_slash<Backend>;
   using compressor = with_recall<progressive<Backend>>;
   using attention = line_sparse_attention<Backend>;

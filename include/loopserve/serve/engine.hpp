@@ -39,7 +39,7 @@ class engine {
       : backend_(options.threads),
         text_(load_text(*files, options.render)),
         weights_bytes_(files->weight_bytes()),
-        options_(settle_options(std::move(options), files->shape(), files->weight_type(), weights_bytes_)),
+        options_(settle_options(std::move(options), files->shape(), weights_bytes_)),
         tokens_(backend_, typename Config::model(backend_, load_weights(*files, options_.check_weights)), cache_shape_of(files->shape()), options_,
                 text_.stop_tokens) {}
 

@@ -30,7 +30,7 @@ struct engine_options {
   int chunk_tokens = 2048;                     ///< prefill is cut here, counted from the turn's first new token
   int context_tokens = 0;                      ///< longest conversation, answer included; 0: what the model was made for
   index_t memory_bytes = 0;                    ///< for weights, caches, working sets and scratch together; 0: no limit
-  std::optional<element_type> kv_type = {};    ///< unset: float32 on `reference`, else the weights' 16-bit type (f16 for q8_0)
+  std::optional<element_type> kv_type = {};    ///< for storages that can choose (any_storage); unset: f16, on `reference` f32
   overflow_policy overflow = overflow_policy::refuse;
   std::uint64_t seed = 0;                      ///< of the rows that selectors sample
   bool check_weights = true;                   ///< look for NaN and infinity while loading, and name the tensor

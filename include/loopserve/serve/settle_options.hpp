@@ -2,32 +2,38 @@
 #pragma once
 
 #include <string>
-#include <type_traits>
 
-#include <loopserve/core/backend.hpp>
 #include <loopserve/core/element.hpp>
 #include <loopserve/core/error.hpp>
+#include <loopserve/kv/kv_element.hpp>
 #include <loopserve/serve/engine_options.hpp>
 #include <loopserve/serve/memory_plan.hpp>
 
 namespace loopserve {
 
-/// The type of keys and values where none is asked for: float32 on the reference backend and for float32 weights, else the weights' own 16-bit type (f16 for q8_0).
-template <class Backend>
-constexpr element_type default_kv_type(element_type weights) {
-  if (std::is_same_v<Backend, reference>) { return element_type::f32; }
-  return weights == element_type::q8_0 ? element_type::f16 : weights;
+namespace detail {
+
+/// The element type goes to a storage that can choose one; another storage has its own, and is not asked for a second.
+template <class Config>
+void settle_kv_type(engine_options<Config>& options) {
+  if constexpr (requires { options.storage.type; }) {
+    options.storage.type = options.kv_type.value_or(element_type_of<kv_element<typename Config::backend>>);
+  } else {
+    constexpr auto own = element_type_of<typename Config::storage::element_type>;
+    if (options.kv_type.value_or(own) != own) {
+      throw error(std::string("kv_type: expected ") + name_of(own) + ", the element type of the configuration's storage, found " + name_of(*options.kv_type) +
+                  "; with `using storage = any_storage<backend>;` the options choose it");
+    }
+  }
 }
 
-/// Fills in what the options leave to the model: the type of keys and values, the longest context, and the storage's share of a memory limit.
+}  // namespace detail
+
+/// Fills in what the options leave open: the type of keys and values, the longest context, and the storage's share of a memory limit.
 /// Throws capacity_error where the limit leaves no room for any conversation.
 template <class Config>
-engine_options<Config> settle_options(engine_options<Config> options, model_shape const& shape, element_type weights, index_t weights_bytes) {
-  if constexpr (requires { options.storage.type; }) {
-    options.storage.type = options.kv_type.value_or(default_kv_type<typename Config::backend>(weights));
-  } else if (options.kv_type) {
-    check(*options.kv_type == element_type_of<typename Config::storage::element_type>, "kv_type differs from the element type of the configuration's storage");
-  }
+engine_options<Config> settle_options(engine_options<Config> options, model_shape const& shape, index_t weights_bytes) {
+  detail::settle_kv_type<Config>(options);
   check(options.chunk_tokens > 0, "chunk_tokens must be positive");
   check(options.context_tokens >= 0, "context_tokens must not be negative");
   if (options.context_tokens == 0) { options.context_tokens = shape.max_context; }

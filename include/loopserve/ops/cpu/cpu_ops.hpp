@@ -10,4 +10,5 @@
 #include <loopserve/ops/cpu/key_sketch.hpp>
 #include <loopserve/ops/cpu/line_mass.hpp>
 #include <loopserve/ops/cpu/matmul.hpp>
+#include <loopserve/ops/cpu/store_rows.hpp>
 #include <loopserve/ops/cpu/top_k.hpp>
