@@ -69,6 +69,7 @@
 #include <loopserve/prefill/a_shape.hpp>
 #include <loopserve/prefill/any_selector.hpp>
 #include <loopserve/prefill/dense_prefill.hpp>
+#include <loopserve/prefill/line_plan.cuh>
 #include <loopserve/prefill/line_plan.hpp>
 #include <loopserve/prefill/online_vertical_slash.hpp>
 #include <loopserve/prefill/prefill_selector.hpp>
@@ -83,6 +84,7 @@
 #include <loopserve/attention/dense.cuh>
 #include <loopserve/attention/dense.hpp>
 #include <loopserve/attention/dense_attention.hpp>
+#include <loopserve/attention/line_sparse.cuh>
 #include <loopserve/attention/line_sparse.hpp>
 #include <loopserve/attention/line_sparse_attention.hpp>
 #include <loopserve/attention/prefill_record.hpp>

@@ -6,7 +6,7 @@
 #include <loopserve/attention/decode.cuh>
 #include <loopserve/testing/decode_cases.hpp>
 
-#include "device_kv.hpp"
+#include "decode_on_device.hpp"
 
 using namespace loopserve;
 using namespace loopserve::device_test;
@@ -16,39 +16,6 @@ using testing::kv_layout;
 namespace {
 
 constexpr double tolerance = 3e-6;
-
-/// A job's data in the device's memory; its output has a gap of 3 between heads.
-template <class B, class Element>
-class device_job {
- public:
-  device_job(B const& b, decode_job<Element> const& host)
-      : heads_(host.q.extent(0)),
-        dim_(host.q.extent(1)),
-        first_position_(host.first_position),
-        first_(b, host.parts[0]),
-        second_(b, host.parts[1]),
-        q_(on_device(b, std::vector<float>(host.q.data(), host.q.data() + host.q.size()))),
-        out_(b.template make_buffer<float>(heads_ * (dim_ + 3))) {}
-
-  decode_job<Element> job() {
-    return {{q_.data(), {heads_, dim_}}, {first_.view(), second_.view()}, first_position_, {out_.data(), {heads_, dim_}, {dim_ + 3, 1}}};
-  }
-
-  std::vector<float> out(B const& b) const {
-    std::vector<float> rows;
-    auto const spaced = on_host(b, out_);
-    for (index_t h = 0; h < heads_; ++h) {
-      rows.insert(rows.end(), spaced.begin() + h * (dim_ + 3), spaced.begin() + h * (dim_ + 3) + dim_);
-    }
-    return rows;
-  }
-
- private:
-  index_t heads_, dim_;
-  int first_position_;
-  device_kv<B, Element> first_, second_;
-  typename B::template buffer<float> q_, out_;
-};
 
 /// What the definition says, head by head.
 template <class Element>
@@ -72,7 +39,7 @@ void check_batch(std::vector<decode_case> const& cases) {
   }
   each_device([&](auto const& b) {
     using backend_type = std::remove_cvref_t<decltype(b)>;
-    std::deque<device_job<backend_type, Element>> on;
+    std::deque<decode_on_device<backend_type, Element>> on;
     std::vector<decode_job<Element>> jobs;
     for (auto& world : worlds) { jobs.push_back(on.emplace_back(b, world.job()).job()); }
     attend_decode(b, std::span<decode_job<Element> const>(jobs));
@@ -129,7 +96,7 @@ TEST_CASE("a head's bits do not depend on the other jobs, and records are replay
       other({700, 0, 8, 1, 64, false, 0, kv_layout::token_major});
   each_device([&](auto const& b) {
     using backend_type = std::remove_cvref_t<decltype(b)>;
-    device_job<backend_type, bf16> first(b, alone.job()), second(b, other.job());
+    decode_on_device<backend_type, bf16> first(b, alone.job()), second(b, other.job());
     std::vector<decode_job<bf16>> const jobs{first.job()}, both{second.job(), first.job()};
     attend_decode(b, std::span<decode_job<bf16> const>(jobs));
     auto const bits = first.out(b);
@@ -165,9 +132,9 @@ TEST_CASE("keys that are not numbers show in the output, and values that nobody 
   each_device([&](auto const& b) {
     using backend_type = std::remove_cvref_t<decltype(b)>;
     auto host = world.job();
-    device_job<backend_type, bf16> seen(b, host);
+    decode_on_device<backend_type, bf16> seen(b, host);
     host.first_position = 13;  // of token 8: the view starts at 5
-    device_job<backend_type, bf16> unseen(b, host);
+    decode_on_device<backend_type, bf16> unseen(b, host);
     std::vector<decode_job<bf16>> const jobs{seen.job(), unseen.job()};
     attend_decode(b, std::span<decode_job<bf16> const>(jobs));
     for (float const x : seen.out(b)) { CHECK(std::isnan(x)); }

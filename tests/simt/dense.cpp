@@ -6,7 +6,7 @@
 #include <loopserve/attention/dense.cuh>
 #include <loopserve/testing/attention_cases.hpp>
 
-#include "device_kv.hpp"
+#include "prefill_on_device.hpp"
 
 using namespace loopserve;
 using namespace loopserve::device_test;
@@ -18,40 +18,6 @@ namespace {
 
 constexpr double tolerance = 3e-6;
 
-/// A job's data in the device's memory; its output has a gap of 3 between heads.
-template <class B, class Element>
-class device_job {
- public:
-  device_job(B const& b, prefill_job<Element> const& host)
-      : extents_(host.q.extents()),
-        strides_{extents_[1] * (extents_[2] + 3), extents_[2] + 3, 1},
-        window_(host.window),
-        kv_(b, host.kv),
-        q_(on_device(b, dense(host.q))),
-        out_(b.template make_buffer<float>(extents_[0] * strides_[0])) {}
-
-  prefill_job<Element> job() { return {{q_.data(), extents_}, kv_.view(), nullptr, window_, {out_.data(), extents_, strides_}}; }
-
-  std::vector<float> out(B const& b) const {
-    auto const spaced = on_host(b, out_);
-    return dense(tensor_view<float const, 3>(spaced.data(), extents_, strides_));
-  }
-
-  static std::vector<float> dense(tensor_view<float const, 3> x) {
-    std::vector<float> all;
-    for (index_t i = 0; i < x.extent(0); ++i) {
-      for (index_t h = 0; h < x.extent(1); ++h) { all.insert(all.end(), &x(i, h, 0), &x(i, h, 0) + x.extent(2)); }
-    }
-    return all;
-  }
-
- private:
-  std::array<index_t, 3> extents_, strides_;
-  int window_;
-  device_kv<B, Element> kv_;
-  typename B::template buffer<float> q_, out_;
-};
-
 /// One batch of all these cases, each held against the reference.
 template <class Element>
 void check_batch(std::vector<prefill_case> const& cases) {
@@ -60,14 +26,11 @@ void check_batch(std::vector<prefill_case> const& cases) {
   for (auto const& shape : cases) { host.push_back(worlds.emplace_back(shape).job()); }
   attend_dense(reference(2), std::span<prefill_job<Element> const>(host));
   each_device([&](auto const& b) {
-    using on_b = device_job<std::remove_cvref_t<decltype(b)>, Element>;
-    std::deque<on_b> on;
-    std::vector<prefill_job<Element>> jobs;
-    for (auto const& job : host) { jobs.push_back(on.emplace_back(b, job).job()); }
-    attend_dense(b, std::span<prefill_job<Element> const>(jobs));
+    batch_on_device const on(b, std::span<prefill_job<Element> const>(host));
+    attend_dense(b, on.jobs());
     for (std::size_t i = 0; i < cases.size(); ++i) {
       INFO(name_of(cases[i]));
-      CHECK(worst(on[i].out(b), on_b::dense(host[i].out)) <= tolerance);
+      CHECK(worst(on.out(b, i), dense(host[i].out)) <= tolerance);
     }
   });
 }
@@ -105,7 +68,7 @@ TEST_CASE("a row's bits depend neither on the batch nor on how the rows are cut"
   for (int const window : {0, 45}) {
     testing::prefill_world<bf16> world({75, 140, 2, 1, 32, plan_shape::none, window, kv_layout::paged}), other({9, 9, 4, 1, 64});
     each_device([&](auto const& b) {
-      using on_b = device_job<std::remove_cvref_t<decltype(b)>, bf16>;
+      using on_b = prefill_on_device<std::remove_cvref_t<decltype(b)>, bf16>;
       on_b whole(b, world.job()), beside(b, other.job());
       std::vector<prefill_job<bf16>> const jobs{beside.job(), whole.job()};
       attend_dense(b, std::span<prefill_job<bf16> const>(jobs));

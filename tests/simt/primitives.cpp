@@ -143,6 +143,12 @@ struct math_kernel {
   }
 };
 
+struct popcount_kernel {
+  static constexpr int threads = 64;
+  int* out;  // (64): of the numbers whose bits 63, 62, .. are set
+  LOOPSERVE_DEVICE void operator()() const { dev::store(out + dev::thread(), dev::popcount(~std::uint64_t{0} << dev::thread())); }
+};
+
 struct kv_kernel {
   static constexpr int threads = 32;
   kv_view<bf16> kv;
@@ -273,6 +279,15 @@ TEST_CASE("the fast functions are close to exact") {
       for (int j = 0; j < 3; ++j) { CHECK(std::fabs(seen[static_cast<std::size_t>(4 * t + j)] / want[j] - 1) <= 2e-6); }
       CHECK(seen[static_cast<std::size_t>(4 * t + 3)] == 0);  // a product joined with the difference leaves its rounding
     }
+  });
+}
+
+TEST_CASE("bits are counted in both halves of a word") {
+  each_device([](auto const& b) {
+    auto out = b.template make_buffer<int>(64);
+    b.launch({}, popcount_kernel{out.data()});
+    auto const seen = on_host(b, out);
+    for (int i = 0; i < 64; ++i) { CHECK(seen[static_cast<std::size_t>(i)] == 64 - i); }
   });
 }
 

@@ -2,28 +2,38 @@
 #pragma once
 
 #include <span>
+#include <utility>
 #include <vector>
 
 #include <loopserve/attention/dense.hpp>
 #include <loopserve/attention/dense_kernel.hpp>
 #include <loopserve/attention/prefill_record.hpp>
+#include <loopserve/attention/scalar_attend_kernel.hpp>
 #include <loopserve/dev/device_backend.hpp>
 
 namespace loopserve {
 
-/// Dense prefill attention over records that lie in the device's memory and are inside the bounds: one launch whose size and arguments do not depend on what the
-/// records hold.
+namespace detail {
+
+/// Calls `launch` with the type that attends to heads of this size.
+template <class Element, class Launch>
+void with_attend(int head_dim, Launch launch) {
+  if (head_dim <= 128) {
+    launch.template operator()<scalar_attend<Element, 128>>();
+  } else {
+    launch.template operator()<scalar_attend<Element, 256>>();
+  }
+}
+
+}  // namespace detail
+
+/// Dense prefill attention over records that lie in the device's memory, are inside the bounds and have heads of one size: one launch whose size and arguments do not
+/// depend on what the records hold.
 template <device_backend B, class Element>
 void attend_dense(B const& b, prefill_record<Element> const* records, prefill_bounds const& most) {
-  auto const launch = [&]<int Dim>() {
-    using kernel = dense_kernel<Element, Dim>;
-    b.launch({blocks_for(most.rows, kernel::tile_rows), most.heads, most.jobs}, kernel{records, most});
-  };
-  if (most.head_dim <= 128) {
-    launch.template operator()<128>();
-  } else {
-    launch.template operator()<256>();
-  }
+  detail::with_attend<Element>(most.head_dim, [&]<class Attend>() {
+    b.launch({blocks_for(most.rows, Attend::tile_rows), most.heads, most.jobs}, dense_kernel<Attend>{records, most});
+  });
 }
 
 /// The reference's attend_dense, for float32, bf16 and f16. What the jobs point to, page tables included, lies in the device's memory; the jobs themselves may
@@ -36,11 +46,11 @@ void attend_dense(B const& b, std::span<prefill_job<Element> const> jobs) {
     detail::check_prefill_job(job);
     if (job.q.size() > 0) { records.push_back(record_of(job)); }
   }
-  if (records.empty()) { return; }
-  auto const most = bounds_of(std::span<prefill_record<Element> const>(records));
-  auto on_device = b.template make_buffer<prefill_record<Element>>(most.jobs);
-  b.copy_to_device(on_device.data(), records.data(), on_device.bytes());
-  attend_dense(b, on_device.data(), most);
+  detail::each_head_dim(std::move(records), [&](std::span<prefill_record<Element> const> part) {
+    auto on_device = b.template make_buffer<prefill_record<Element>>(static_cast<index_t>(part.size()));
+    b.copy_to_device(on_device.data(), part.data(), on_device.bytes());
+    attend_dense(b, on_device.data(), bounds_of(part));
+  });
 }
 
 }  // namespace loopserve

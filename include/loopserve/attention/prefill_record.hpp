@@ -2,7 +2,9 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <span>
+#include <vector>
 
 #include <loopserve/attention/attention_jobs.hpp>
 #include <loopserve/core/error.hpp>
@@ -18,6 +20,20 @@ struct prefill_record {
   kv_view<Element> kv;
   int rows, heads, head_dim, window;
 };
+
+/// The same with its plan, whose lists lie in the device's memory, and the memory for the index of its lines.
+template <class Element>
+struct planned_record : prefill_record<Element> {
+  line_plan_view plan;  ///< no heads: dense
+  std::uint64_t* bits;  ///< (heads, 2, line_words): verticals, slashes
+};
+
+namespace detail {
+
+/// Words of 64 bits that have a bit for each key.
+LOOPSERVE_HOST_DEVICE constexpr int line_words(int keys) { return static_cast<int>((index_t{keys} + 63) / 64); }
+
+}  // namespace detail
 
 /// The most that any record of a batch has: the sizes of launches follow from it.
 struct prefill_bounds {
@@ -45,8 +61,8 @@ prefill_record<Element> record_of(prefill_job<Element> const& job) {
 }
 
 /// What holds all of these.
-template <class Element>
-prefill_bounds bounds_of(std::span<prefill_record<Element> const> records) {
+template <class Record>
+prefill_bounds bounds_of(std::span<Record const> records) {
   prefill_bounds most;
   most.jobs = static_cast<int>(records.size());
   for (auto const& r : records) {
@@ -57,4 +73,20 @@ prefill_bounds bounds_of(std::span<prefill_record<Element> const> records) {
   return most;
 }
 
+namespace detail {
+
+/// Calls `attend` with each part of the batch whose heads are of one size. How a head's rows are cut and summed follows from its size: so it does not depend on what
+/// else is in the batch.
+template <class Record, class Attend>
+void each_head_dim(std::vector<Record> records, Attend attend) {
+  std::stable_sort(records.begin(), records.end(), [](auto const& a, auto const& b) { return a.head_dim < b.head_dim; });
+  std::span<Record const> left(records);
+  while (!left.empty()) {
+    auto const same = std::find_if(left.begin(), left.end(), [&](auto const& r) { return r.head_dim != left[0].head_dim; }) - left.begin();
+    attend(left.first(static_cast<std::size_t>(same)));
+    left = left.subspan(static_cast<std::size_t>(same));
+  }
+}
+
+}  // namespace detail
 }  // namespace loopserve

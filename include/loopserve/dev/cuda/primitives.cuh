@@ -180,6 +180,7 @@ LOOPSERVE_DEVICE T atomic_compare_exchange(T* at, std::type_identity_t<T> expect
 }
 
 LOOPSERVE_DEVICE inline float product(float a, float b) { return __fmul_rn(a, b); }
+LOOPSERVE_DEVICE inline int popcount(std::uint64_t bits) { return __popcll(bits); }
 LOOPSERVE_DEVICE inline float rsqrt(float x) { return rsqrtf(x); }
 LOOPSERVE_DEVICE inline float exp2(float x) { return exp2f(x); }
 LOOPSERVE_DEVICE inline float exp(float x) { return __expf(x); }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -245,6 +246,9 @@ inline float product(float a, float b) {
   asm("" : "+m"(rounded));
   return rounded;
 }
+
+/// How many bits are set.
+inline int popcount(std::uint64_t bits) { return std::popcount(bits); }
 
 /// 1 / sqrt(x), 2^x and e^x to a few units in the last place, as the device's fast instructions give them.
 inline float rsqrt(float x) { return 1 / std::sqrt(x); }

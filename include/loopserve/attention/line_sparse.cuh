@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <limits>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include <loopserve/attention/dense.cuh>
+#include <loopserve/attention/line_sparse.hpp>
+#include <loopserve/attention/line_sparse_kernel.hpp>
+#include <loopserve/attention/prefill_record.hpp>
+#include <loopserve/dev/device_backend.hpp>
+#include <loopserve/prefill/line_plan.cuh>
+
+namespace loopserve {
+
+namespace detail {
+
+/// Line-sparse attention over records of heads of one size: the index of their lines, the order of tiles, and the attention itself.
+template <device_backend B, class Element>
+void attend_planned(B const& b, std::span<planned_record<Element> const> jobs) {
+  auto const most = bounds_of(jobs);
+  int words = 0;
+  index_t all_words = 0;
+  for (auto const& job : jobs) {
+    words = std::max(words, line_words(job.plan.keys));
+    all_words += index_t{2} * job.plan.heads * line_words(job.plan.keys);
+  }
+  auto bits = b.template make_buffer<std::uint64_t>(all_words);
+  std::vector<planned_record<Element>> records(jobs.begin(), jobs.end());
+  index_t before = 0;
+  for (auto& record : records) {
+    record.bits = bits.data() + before;
+    before += index_t{2} * record.plan.heads * line_words(record.plan.keys);
+  }
+  auto on_device = b.template make_buffer<planned_record<Element>>(most.jobs);
+  b.copy_to_device(on_device.data(), records.data(), on_device.bytes());
+
+  with_attend<Element>(most.head_dim, [&]<class Attend>() {
+    tile_count const tiles{most.jobs, most.heads, blocks_for(most.rows, Attend::tile_rows)};
+    check(tiles.all() <= std::numeric_limits<int>::max(), "line-sparse attention on a device: a batch has too many rows and heads");
+    auto const count = static_cast<int>(tiles.all());
+    auto work = b.template make_buffer<int>(count), order = b.template make_buffer<int>(count);
+    auto histogram = b.template make_buffer<work_histogram>(1);
+    b.fill(histogram.data(), 0, histogram.bytes());
+    b.launch({blocks_for(words, line_bits_kernel<Element>::threads), 2 * most.heads, most.jobs},
+             line_bits_kernel<Element>{on_device.data()});
+    using count_work = tile_work_kernel<Element>;
+    b.launch({blocks_for(count, count_work::tiles_per_block)},
+             count_work{on_device.data(), tiles, Attend::tile_rows, work.data(), histogram.data()});
+    b.launch({blocks_for(count, order_tiles_kernel::threads)}, order_tiles_kernel{work.data(), count, histogram.data(), order.data()});
+    b.launch({count}, line_sparse_kernel<Attend>{on_device.data(), tiles, order.data(), most.head_dim});
+  });
+}
+
+}  // namespace detail
+
+/// The reference's attend_lines, for float32, bf16 and f16. What the jobs and their plans point to, page tables included, lies in the device's memory; the jobs and
+/// the plans themselves may go on return. head_dim is a multiple of 8 of at most 256, and all rows of K and V start at multiples of 16 bytes; other shapes throw
+/// `error`. A row's bits do not depend on the other jobs; heads without lines have attend_dense's bits.
+///
+/// Nothing waits for the device. The index takes heads * keys / 4 bytes whatever the lines are, 1 MiB for 32 heads on 128k keys and 4 MiB on 512k, and the order
+/// of tiles 8 bytes for each 16 or more rows of a head.
+template <device_backend B, class Element>
+void attend_lines(B const& b, std::span<prefill_job<Element> const> jobs) {
+  std::vector<planned_record<Element>> records;
+  for (auto const& job : jobs) {
+    detail::check_planned_job(job);
+    if (job.q.size() > 0) { records.push_back({record_of(job), job.plan != nullptr ? *job.plan : line_plan_view{}, nullptr}); }
+  }
+  detail::each_head_dim(std::move(records), [&](auto part) { detail::attend_planned(b, part); });
+}
+
+}  // namespace loopserve

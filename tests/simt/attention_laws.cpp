@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "device_test.hpp"
+
+#include <loopserve/attention/decode.cuh>
+#include <loopserve/attention/dense.cuh>
+#include <loopserve/attention/line_sparse.cuh>
+#include <loopserve/attention/line_sparse_attention.hpp>
+#include <loopserve/testing/attention_laws.hpp>
+
+#include "decode_on_device.hpp"
+#include "prefill_on_device.hpp"
+
+using namespace loopserve;
+using namespace loopserve::device_test;
+
+namespace {
+
+/// The device's attention for jobs in the host's memory, as the laws have them: copies them there and the results back.
+template <class B>
+class attention_of_host_jobs {
+ public:
+  explicit attention_of_host_jobs(B const& b) : b_(b), attention_(b_) {}
+
+  template <class Element>
+  void prefill(std::span<prefill_job<Element> const> jobs) {
+    batch_on_device const on(b_, jobs);
+    attention_.prefill(on.jobs());
+    for (std::size_t j = 0; j < jobs.size(); ++j) {
+      auto const out = on.out(b_, j);
+      for (index_t at = 0; at < jobs[j].out.size(); ++at) {
+        index_t const d = at % jobs[j].out.extent(2), line = at / jobs[j].out.extent(2);
+        jobs[j].out(line / jobs[j].out.extent(1), line % jobs[j].out.extent(1), d) = out[static_cast<std::size_t>(at)];
+      }
+    }
+  }
+
+  template <class Element>
+  void decode(std::span<decode_job<Element> const> jobs) {
+    std::deque<decode_on_device<B, Element>> on;
+    std::vector<decode_job<Element>> its;
+    for (auto const& job : jobs) { its.push_back(on.emplace_back(b_, job).job()); }
+    attention_.decode(std::span<decode_job<Element> const>(its));
+    for (std::size_t j = 0; j < jobs.size(); ++j) {
+      auto const out = on[j].out(b_);
+      for (index_t at = 0; at < jobs[j].out.size(); ++at) {
+        jobs[j].out(at / jobs[j].out.extent(1), at % jobs[j].out.extent(1)) = out[static_cast<std::size_t>(at)];
+      }
+    }
+  }
+
+ private:
+  B b_;
+  line_sparse_attention<B> attention_;
+};
+
+}  // namespace
+
+TEST_CASE("line-sparse attention on a device keeps the laws") {
+  each_device([](auto const& b) {
+    attention_of_host_jobs<std::remove_cvref_t<decltype(b)>> attention(b);
+    testing::attention_laws<float>(attention, 3e-6);
+  });
+}

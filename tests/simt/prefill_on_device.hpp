@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <deque>
+#include <span>
+#include <vector>
+
+#include <loopserve/attention/attention_jobs.hpp>
+
+#include "device_kv.hpp"
+
+namespace loopserve::device_test {
+
+/// A copy of a plan in the device's memory.
+template <class B>
+class plan_on_device {
+ public:
+  plan_on_device(B const& b, line_plan_view host) : view_(host) {
+    if (host.heads == 0) { return; }
+    auto const copy = [&](auto& to, auto* const from, index_t count) {
+      to = on_device(b, std::vector(from, from + count));
+      return to.data();
+    };
+    view_.verticals = copy(verticals_, host.verticals, host.heads * host.stride);
+    view_.slashes = copy(slashes_, host.slashes, host.heads * host.stride);
+    view_.vertical_counts = copy(vertical_counts_, host.vertical_counts, host.heads);
+    view_.slash_counts = copy(slash_counts_, host.slash_counts, host.heads);
+    view_.dense = copy(dense_, host.dense, host.heads);
+    view_.covered = copy(covered_, host.covered, host.heads);
+  }
+
+  line_plan_view const& view() const { return view_; }
+
+ private:
+  line_plan_view view_;
+  typename B::template buffer<int> verticals_, slashes_, vertical_counts_, slash_counts_;
+  typename B::template buffer<unsigned char> dense_;
+  typename B::template buffer<float> covered_;
+};
+
+/// The rows without what lies between them: (rows, heads, head_dim).
+inline std::vector<float> dense(tensor_view<float const, 3> x) {
+  std::vector<float> all;
+  for (index_t i = 0; i < x.extent(0); ++i) {
+    for (index_t h = 0; h < x.extent(1); ++h) { all.insert(all.end(), &x(i, h, 0), &x(i, h, 0) + x.extent(2)); }
+  }
+  return all;
+}
+
+/// A prefill job's data in the device's memory; its output has a gap of 3 between heads.
+template <class B, class Element>
+class prefill_on_device {
+ public:
+  prefill_on_device(B const& b, prefill_job<Element> const& host)
+      : extents_(host.q.extents()),
+        strides_{extents_[1] * (extents_[2] + 3), extents_[2] + 3, 1},
+        planned_(host.plan != nullptr),
+        window_(host.window),
+        kv_(b, host.kv),
+        plan_(b, planned_ ? *host.plan : line_plan_view{}),
+        q_(on_device(b, device_test::dense(host.q))),
+        out_(b.template make_buffer<float>(extents_[0] * strides_[0])) {}
+
+  prefill_job<Element> job() {
+    return {{q_.data(), extents_}, kv_.view(), planned_ ? &plan_.view() : nullptr, window_, {out_.data(), extents_, strides_}};
+  }
+
+  /// (rows, heads, head_dim)
+  std::vector<float> out(B const& b) const {
+    auto const spaced = on_host(b, out_);
+    return dense(tensor_view<float const, 3>(spaced.data(), extents_, strides_));
+  }
+
+ private:
+  std::array<index_t, 3> extents_, strides_;
+  bool planned_;
+  int window_;
+  device_kv<B, Element> kv_;
+  plan_on_device<B> plan_;
+  typename B::template buffer<float> q_, out_;
+};
+
+/// A batch of them, in the order of the host's jobs.
+template <class B, class Element>
+class batch_on_device {
+ public:
+  batch_on_device(B const& b, std::span<prefill_job<Element> const> host) {
+    for (auto const& job : host) { jobs_.push_back(on_.emplace_back(b, job).job()); }
+  }
+
+  std::span<prefill_job<Element> const> jobs() const { return jobs_; }
+  std::vector<float> out(B const& b, std::size_t i) const { return on_[i].out(b); }
+
+ private:
+  std::deque<prefill_on_device<B, Element>> on_;
+  std::vector<prefill_job<Element>> jobs_;
+};
+
+template <class B, class Element>
+batch_on_device(B const&, std::span<prefill_job<Element> const>) -> batch_on_device<B, Element>;
+
+}  // namespace loopserve::device_test
