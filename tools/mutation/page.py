@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docs/mutation.md, from what was found."""
+
+from mutations import KINDS
+
+
+def how(found):
+    """Who caught it, for a cell of the table."""
+    if found is None:
+        return "**not caught**"
+    said = {"failed": "", "crashed": ", a crash", "endless": ", which does not end", "refused": ""}[found["outcome"]]
+    if found["outcome"] == "failed" and found["said"] != "a check":
+        said = f": {short(found['said'])}"
+    case = f" “{found['case']}”" if found["case"] else ""
+    return f"`{found['test']}`{case}{said}".replace("|", "\\|")
+
+
+def short(said):
+    """The emulator's sentence without the names of kernels and places."""
+    for words in ("race", "deadlock", "is not allocated", "under way", "not aligned", "neither in device memory", "collective", "barrier", "not a multiple"):
+        if words in said:
+            return {"is not allocated": "memory that is not allocated", "under way": "copies still under way", "not aligned": "alignment",
+                    "not a multiple": "alignment"}.get(words, words)
+    return said[:80]
+
+
+def render(results):
+    """The page; results: (mutation, found or None) in the tables' order."""
+    caught = sum(found is not None for _, found in results)
+    lines = ["# Bugs seeded into the kernels, and which tests see them", "",
+             "Each row is one change to one header, made in a copy; the tests of [tests/simt](../tests/simt) are then built over it and run on the host. The changes are the tables in",
+             "[tools/mutation](../tools/mutation); `scripts/mutate_kernels` makes this page and fails where fewer than 95% are caught or one survives without a reason.", "",
+             f"**{caught} of {len(results)} are caught ({100 * caught / len(results):.1f}%).**", "",
+             "| kind | seeded | caught |", "|---|---|---|"]
+    for kind in KINDS:
+        of_kind = [found for mutation, found in results if mutation.kind == kind]
+        if of_kind:
+            lines.append(f"| {kind} | {len(of_kind)} | {sum(f is not None for f in of_kind)} |")
+    survivors = [mutation for mutation, found in results if found is None]
+    if survivors:
+        lines += ["", "## What no test sees, and why"]
+        lines += [f"* `{m.file}`, {m.name}: {m.survives or 'no reason is known'}" for m in survivors]
+    last = None
+    for mutation, found in results:
+        if mutation.file != last:
+            lines += ["", f"## {mutation.file}", "| bug | kind | caught by |", "|---|---|---|"]
+            last = mutation.file
+        lines.append(f"| {mutation.name} | {mutation.kind} | {how(found)} |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds the emulator's tests over a tree with one bug in, and runs them."""
+
+import glob
+import hashlib
+import json
+import os
+import re
+import resource
+import shutil
+import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from mutations import mutated
+
+SECONDS_AT_LEAST, TIMES_AS_LONG = 60, 10  # the processor time that a test may take beside what it takes without a bug
+SECONDS_ON_THE_CLOCK = 1800
+
+
+class BuildError(Exception):
+    """What should compile does not, or a test fails without a bug."""
+
+
+class Bench:
+    """A folder with the emulator, built once, and what was found so far."""
+
+    def __init__(self, root, work, jobs):
+        self.root, self.work, self.jobs = root, work, jobs
+        launcher = os.environ.get("CMAKE_CXX_COMPILER_LAUNCHER") or shutil.which("ccache")
+        self.compiler = ([launcher] if launcher else []) + [os.environ.get("CXX", "g++")]
+        self.flags = ["-std=c++20", "-O1", "-fopenmp", "-w", f'-DLOOPSERVE_MATERIAL="{root}/../shared/material"', f'-DLOOPSERVE_SOURCE_DIR="{root}"']
+        self.includes = [f"-I{root}/include", f"-I{root}/tests", f"-I{root}/tests/simt"]
+        self.libraries = ["-lpcre2-8", "-lutf8proc", "-pthread"]
+        self.seconds = {}
+        self.lock = threading.Lock()
+        self.store = os.path.join(work, "results.json")
+        os.makedirs(work, exist_ok=True)
+        self.known = {}
+        if os.path.exists(self.store):
+            with open(self.store) as file:
+                self.known = json.load(file)
+
+    def pool(self):
+        return ThreadPoolExecutor(self.jobs)
+
+    def command(self, *arguments, **more):
+        return subprocess.run(arguments, capture_output=True, text=True, errors="replace", **more)
+
+    def compile(self, source, output, *more):
+        return self.command(*self.compiler, *self.flags, *more, *self.includes, "-c", source, "-o", output)
+
+    def prepare(self, tests):
+        """The emulator and the tests' main, then every test without a bug, which must pass."""
+        sources = sorted(glob.glob(os.path.join(self.root, "tests", "simt", "emulator", "*.cpp"))) + [os.path.join(self.root, "tests", "test_main.cpp")]
+        self.objects = [os.path.join(self.work, os.path.basename(s)[:-4] + ".o") for s in sources]
+        with self.pool() as pool:
+            for done in pool.map(lambda pair: self.compile(*pair, "-O2"), zip(sources, self.objects)):
+                if done.returncode != 0:
+                    raise BuildError(done.stderr)
+        digest = hashlib.sha256()
+        for path in self.objects:
+            with open(path, "rb") as file:
+                digest.update(file.read())
+        self.built_with = digest.hexdigest()
+        with self.pool() as pool:
+            for test, found in zip(tests, pool.map(lambda t: self.run(t, None), tests)):
+                if found["outcome"] != "passed":
+                    raise BuildError(f"{test} fails without a bug: {found}")
+                self.seconds[test] = found["seconds"]
+
+    def overlay(self, mutation):
+        """A folder of headers that come before the tree's: the one with the bug."""
+        folder = os.path.join(self.work, hashlib.sha256(mutation.label.encode()).hexdigest()[:16])
+        path = os.path.join(folder, "include", "loopserve", mutation.file)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w") as file:
+            file.write(mutated(self.root, mutation))
+        return folder
+
+    def run(self, test, mutation):
+        """What one test says: {outcome: passed, failed, crashed, endless or refused (it does not compile), case, said, seconds}."""
+        folder = self.overlay(mutation) if mutation else os.path.join(self.work, "whole")
+        os.makedirs(folder, exist_ok=True)
+        source, first = os.path.join(self.root, "tests", "simt", test + ".cpp"), f"-I{folder}/include"
+        text = self.command(*self.compiler, *self.flags, first, *self.includes, "-E", "-P", source)
+        if text.returncode != 0:
+            return {"outcome": "refused", "said": text.stderr, "case": "", "seconds": 0}
+        key = hashlib.sha256((self.built_with + text.stdout).encode()).hexdigest()
+        if key in self.known:
+            return self.known[key]
+        made, program = os.path.join(folder, test + ".o"), os.path.join(folder, test)
+        done = self.compile(source, made, first)
+        if done.returncode != 0:
+            return {"outcome": "refused", "said": done.stderr, "case": "", "seconds": 0}
+        done = self.command(*self.compiler[-1:], "-fopenmp", made, *self.objects, *self.libraries, "-o", program)
+        if done.returncode != 0:
+            raise BuildError(done.stderr)
+        found = self.judge(program, test)
+        os.remove(program)
+        os.remove(made)
+        with self.lock:
+            self.known[key] = found
+            with open(self.store + ".new", "w") as file:
+                json.dump(self.known, file, indent=1)
+            os.replace(self.store + ".new", self.store)
+        return found
+
+    def judge(self, program, test):
+        limit = int(max(SECONDS_AT_LEAST, TIMES_AS_LONG * self.seconds.get(test, SECONDS_AT_LEAST)))
+        start = resource.getrusage(resource.RUSAGE_CHILDREN)
+        process = subprocess.Popen([program, "--abort-after=1"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+                                   preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5)))
+        try:
+            said, _ = process.communicate(timeout=SECONDS_ON_THE_CLOCK)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            said, _ = process.communicate()
+            return {"outcome": "endless", "case": case_of(said), "said": f"after {SECONDS_ON_THE_CLOCK} s on the clock", "seconds": 0}
+        end = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds = end.ru_utime - start.ru_utime  # of other tests that ended meanwhile too: an upper bound
+        if process.returncode == 0:
+            return {"outcome": "passed", "case": "", "said": "", "seconds": seconds}
+        if "SIGXCPU" in said or process.returncode in (-24, -9):
+            return {"outcome": "endless", "case": case_of(said), "said": f"after {limit} s of the processor", "seconds": seconds}
+        outcome = "crashed" if process.returncode < 0 or "test case CRASHED" in said else "failed"
+        return {"outcome": outcome, "case": case_of(said), "said": reason_of(said), "seconds": seconds}
+
+
+def case_of(said):
+    """The first test case that doctest complains about."""
+    found = re.search(r"^TEST CASE:\s*(.*)$", said, re.M)
+    return found[1].strip() if found else ""
+
+
+def reason_of(said):
+    """What went wrong, in a word: what the emulator names, or that numbers differ."""
+    thrown = re.search(r"THREW exception: (.*)", said)
+    if thrown:
+        return thrown[1].strip()[:200]
+    return "a check" if "ERROR: CHECK" in said or "ERROR: REQUIRE" in said else said.strip()[-200:]
