@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tests of scripts/gpu_check with stand-ins for everything that it calls: what it does, what it does not do twice, what it says of what fails."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tools", "gpu"))
+
+import bars  # noqa: E402
+import machine  # noqa: E402
+
+# One program under several names: it writes down how it was called, and does what its name says. `fail` is a file of words: what is in it fails.
+STAND_IN = '''#!{python}
+import json, os, sys
+here = {folder!r}
+name, a = os.path.basename(sys.argv[0]), sys.argv[1:]
+open(here + "/calls", "a").write(name + " " + " ".join(a) + "\\n")
+fails = open(here + "/fail").read().split("\\n")
+programs = here + "/build/tree/bin/"
+def measured(*rows):
+    print(json.dumps({{"ceilings": {{"copy_bytes_per_second": 3e12}}, "rows": rows, "left_out": ["what takes too long"]}}))
+if name == "nvidia-smi":
+    if "device" in fails:
+        sys.exit("no devices were found")
+    print("NVIDIA Stand-In 9000, 580.1, 81559, 9.0")
+elif name == "nvcc":
+    print("Cuda compilation tools\\nBuild cuda_13.0")
+elif name == "cmake" and "--build" in a:
+    if "build" in fails:
+        sys.exit("x.cu(3): error: expected a ;")
+    os.makedirs(programs, exist_ok=True)
+    for program in ("bench.device.decode", "bench.device.prefill"):
+        if not os.path.exists(programs + program):
+            os.symlink(here + "/bin/nvidia-smi", programs + program)
+elif name == "bench.device.decode":
+    if "bench" in fails:
+        sys.exit("out of memory")
+    measured({{"work": "decode attention, whole cache", "shape": "1 x 128k", "tokens": 131072, "batch": 1, "us": 100, "us_low": 99, "us_high": 102, "share_of_copy": 0.9}},
+             {{"work": "decode attention, whole cache", "shape": "1 x 32k", "tokens": 32768, "batch": 1, "us": 30, "us_low": 29, "us_high": 32, "share_of_copy": 0.8}})
+elif name == "bench.device.prefill":
+    measured({{"work": "dense prefill", "shape": "4k", "tokens": 4096, "us": 100}})
+elif name == "ctest" and "--show-only=json-v1" in a:
+    print(json.dumps({{"tests": [{{"name": "device." + t, "command": ["/nowhere/test.device." + t]}} for t in ("dense", "top_k")]}}))
+elif name == "ctest":
+    cases = ""
+    for t in ("dense", "top_k"):
+        state = "notrun" if t + " skipped" in fails else "fail" if t in fails else "run"
+        cases += '<testcase name="device.' + t + '" time="1.5" status="' + state + '">' + ("<skipped/>" if state == "notrun" else "") + "</testcase>"
+    open(a[a.index("--output-junit") + 1], "w").write("<testsuite>" + cases + "</testsuite>")
+    sys.exit(1 if "dense" in fails else 0)
+elif name == "compute-sanitizer":
+    if "racecheck" in a and "race" in fails:
+        print("========= RACECHECK SUMMARY: 3 hazards displayed (3 errors, 0 warnings)")
+        sys.exit(99)
+    print("========= ERROR SUMMARY: 0 errors" if "racecheck" not in a else "========= RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)")
+elif name == "python3" and "-c" not in a:
+    if "torch" in fails:
+        print("skipped: no PyTorch here")
+        sys.exit(77)
+    measured({{"work": "dense prefill, PyTorch flash", "shape": "4k", "tokens": 4096, "us": 120}})
+'''
+
+
+class GpuCheck(unittest.TestCase):
+    def setUp(self):
+        self.temporary = tempfile.TemporaryDirectory()
+        self.folder = self.temporary.name
+        os.makedirs(os.path.join(self.folder, "bin"))
+        for name in ("nvidia-smi", "nvcc", "cmake", "ctest", "compute-sanitizer", "python3"):
+            path = os.path.join(self.folder, "bin", name)
+            with open(path, "w") as file:
+                file.write(STAND_IN.format(python=sys.executable, folder=self.folder))
+            os.chmod(path, stat.S_IRWXU)
+
+    def tearDown(self):
+        self.temporary.cleanup()
+
+    def check(self, *fail, more=()):
+        """Runs it where these things fail: (exit status, what it printed, how the stand-ins were called)."""
+        with open(os.path.join(self.folder, "fail"), "w") as file:
+            file.write("\n".join(fail))
+        calls = os.path.join(self.folder, "calls")
+        with open(calls, "w"):
+            pass
+        command = [sys.executable, os.path.join(ROOT, "scripts", "gpu_check"), "--build", os.path.join(self.folder, "build"), "--docs", os.path.join(self.folder, "docs"),
+                   "--out", os.path.join(self.folder, "out"), "--bundle", os.path.join(self.folder, "none"), *more]
+        environment = {"PATH": os.path.join(self.folder, "bin") + ":/usr/bin:/bin", "HOME": self.folder}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+        with open(calls) as file:
+            return done.returncode, done.stdout + done.stderr, file.read()
+
+    def page(self, folder="docs"):
+        """The page and its numbers."""
+        names = sorted(os.listdir(os.path.join(self.folder, folder)))
+        self.assertEqual([os.path.splitext(n)[1] for n in names], [".json", ".md"])
+        self.assertRegex(names[0], r"^\d{4}-\d\d-\d\d-nvidia-stand-in-9000\.json$")
+        texts = []
+        for name in names:
+            with open(os.path.join(self.folder, folder, name)) as file:
+                texts.append(file.read())
+        return texts[1], json.loads(texts[0])
+
+    def test_all_is_well_and_nothing_is_done_twice(self):
+        status, said, calls = self.check()
+        self.assertEqual(status, 0, said)
+        self.assertIn("-DCMAKE_CUDA_ARCHITECTURES=90a-real", calls)
+        self.assertEqual(calls.count("compute-sanitizer --tool"), 4 * 2)
+        page, numbers = self.page()
+        self.assertTrue(numbers["passed"])
+        self.assertEqual((page, numbers), self.page("out"))
+        for part in ("**Everything that was checked passed.**", "| device.dense | passed | 1.5 |", "| device.top_k | clean | clean | clean | clean |",
+                     "| dense prefill | 4k | >= 1.0x PyTorch's flash attention | 1.20x | reached |",
+                     "| decode attention, whole cache | 1 x 32k | >= 85% of copy bandwidth | 80% | **missed** |",
+                     "| line-sparse prefill | 32k to 512k, area 5 to 20% | <= 1.2 x area x own dense |  | **not measured** |",
+                     "copy_bytes_per_second (bench.device.decode) | 3e+12", "* what takes too long"):
+            self.assertIn(part, page)
+        status, said, calls = self.check()
+        self.assertEqual(status, 0, said)
+        for command in ("cmake --build", "ctest --test-dir %s/build/tree -L ^device$ --timeout" % self.folder, "compute-sanitizer --tool", "bench.device"):
+            self.assertNotIn(command, calls)
+        status, _, calls = self.check(more=["--fresh"])
+        self.assertEqual(status, 0)
+        self.assertIn("cmake --build", calls)
+
+    def test_a_failing_test_is_named_and_run_again(self):
+        status, said, _ = self.check("dense")
+        self.assertEqual(status, 1)
+        self.assertIn("device.dense failed", said)
+        self.assertIn("NOT everything passed", said)
+        page, numbers = self.page()
+        self.assertFalse(numbers["passed"])
+        self.assertIn("**NOT everything passed.**", page)
+        self.assertIn("| device.dense | failed |", page)
+        self.assertIn("compute-sanitizer", page)  # what does not depend on it was done
+        status, said, calls = self.check()
+        self.assertEqual(status, 0, said)
+        self.assertIn("ctest", calls)
+        self.assertNotIn("cmake --build", calls)
+
+    def test_a_skipped_test_has_not_passed_where_there_is_a_device(self):
+        status, said, _ = self.check("top_k skipped")
+        self.assertEqual(status, 1)
+        self.assertIn("device.top_k skipped", said)
+
+    def test_what_a_sanitizer_finds_fails(self):
+        status, said, _ = self.check("race")
+        self.assertEqual(status, 1)
+        self.assertIn("sanitize.racecheck.device.dense: failed", said)
+        self.assertIn("| device.dense | clean | RACECHECK SUMMARY: 3 hazards displayed (3 errors, 0 warnings) | clean | clean |", self.page()[0])
+
+    def test_without_a_device_nothing_is_claimed(self):
+        status, said, _ = self.check("device")
+        self.assertEqual(status, 2)
+        self.assertIn("nothing was checked", said)
+        self.assertFalse(os.path.exists(os.path.join(self.folder, "docs")))
+
+    def test_a_build_that_fails_ends_it(self):
+        status, said, calls = self.check("build")
+        self.assertEqual(status, 1)
+        self.assertIn("expected a ;", said)
+        self.assertNotIn("ctest", calls)
+        self.assertIn("| tests | not run |", self.page()[0])
+
+    def test_a_benchmark_that_fails_is_no_missing_figure(self):
+        status, said, _ = self.check("bench")
+        self.assertEqual(status, 1)
+        self.assertIn("out of memory", said)
+        self.assertIn("| decode attention, whole cache | 32k and more | >= 85% of copy bandwidth |  | **not measured** |", self.page()[0])
+
+    def test_pytorch_may_be_absent(self):
+        status, said, _ = self.check("torch")
+        self.assertEqual(status, 0, said)
+        self.assertIn("| dense prefill | 4k | >= 1.0x PyTorch's flash attention |  | **not measured** |", self.page()[0])
+
+    def test_time_that_is_up_is_no_success_and_the_next_call_goes_on(self):
+        status, said, calls = self.check(more=["--minutes", "0.000001"])
+        self.assertEqual(status, 1)
+        self.assertIn("the time was up", said)
+        self.assertNotIn("cmake", [line.split()[0] for line in calls.splitlines() if "--version" not in line])
+        status, said, _ = self.check()
+        self.assertEqual(status, 0, said)
+
+
+class Parts(unittest.TestCase):
+    def test_architectures(self):
+        self.assertEqual([machine.architecture(c) for c in ("8.0", "9.0", "12.0")], ["80-real", "90a-real", "120-real"])
+
+    def test_without_figures_every_goal_is_open(self):
+        self.assertTrue(all(bar.reached is None and not bar.found for bar in bars.judged([])))
+
+    def test_a_goal_is_judged_by_its_own_shape(self):
+        rows = [{"work": "sketch scores", "shape": "64k", "tokens": 65536, "share_of_copy": 0.95}, {"work": "with recall / whole cache", "shape": "128k", "tokens": 131072, "share": 0.21}]
+        found = {bar.name: bar.reached for bar in bars.judged(rows)}
+        self.assertIsNone(found["sketch scores over rotating layers"])
+        self.assertIs(found["attention over the working set, with choosing, against the whole cache"], False)
+
+
+if __name__ == "__main__":
+    unittest.main()
