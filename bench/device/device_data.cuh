@@ -71,6 +71,8 @@ class random_kv {
   }
 
   ls::kv_view<ls::bf16> view() const { return view_; }
+  /// Keys, then values, each (kv_heads, tokens, head_dim).
+  ls::bf16* rows() const { return const_cast<ls::bf16*>(rows_.data()); }
 
  private:
   ls::cuda_buffer<ls::bf16> rows_;

@@ -61,9 +61,16 @@ std::vector<int> every(int step, int first, int count) {
   return list;
 }
 
-/// Both hold after every assignment of a sequence: the same rows in the same slots, after the same number of copies.
 template <class Element>
-void follow(std::vector<lists> const& sequence, int tokens, int head_dim, int page_shift) {
+std::vector<Element> behind(std::size_t gap, std::vector<Element> rows) {
+  rows.insert(rows.begin(), gap, Element{});
+  return rows;
+}
+
+/// Both hold after every assignment of a sequence: the same rows in the same slots, after the same number of copies. The device's slots begin `gap` elements
+/// behind an aligned address.
+template <class Element>
+void follow(std::vector<lists> const& sequence, int tokens, int head_dim, int page_shift, std::size_t gap = 0) {
   auto const heads = static_cast<int>(sequence[0].size());
   constexpr index_t capacity = 300;
   testing::host_kv<Element> full(tokens, heads, head_dim);
@@ -73,18 +80,18 @@ void follow(std::vector<lists> const& sequence, int tokens, int head_dim, int pa
     CAPTURE(page_shift);
     auto const kv = kv_of(b, full, page_shift);
     slots_on_host<Element> want(heads, capacity, head_dim);
-    auto keys = on_device(b, want.keys), values = on_device(b, want.values);
+    auto keys = on_device(b, behind(gap, want.keys)), values = on_device(b, behind(gap, want.values));
     auto positions = on_device(b, want.positions), held = on_device(b, want.tokens), slots = on_device(b, want.slots);
     auto counts = on_device(b, want.counts), copied = on_device(b, want.copied);
-    gathered_rows_view<Element> const got{capacity,    keys.data(),  values.data(), positions.data(),
-                                          held.data(), slots.data(), counts.data(), copied.data()};
+    gathered_rows_view<Element> const got{capacity,    keys.data() + gap, values.data() + gap, positions.data(),
+                                          held.data(), slots.data(),      counts.data(),       copied.data()};
     for (auto const& keep : sequence) {
       flat_lists flat(keep, 290);
       gather_rows(oracle, full.view(), flat.view(), want.view());
       auto rows = on_device(b, flat.rows), lengths = on_device(b, flat.counts);
       gather_rows(b, kv.view(), kept_rows_view{heads, flat.stride, rows.data(), lengths.data()}, got);
-      CHECK(same_bytes(on_host(b, keys), want.keys));
-      CHECK(same_bytes(on_host(b, values), want.values));
+      CHECK(same_bytes(on_host(b, keys), behind(gap, want.keys)));
+      CHECK(same_bytes(on_host(b, values), behind(gap, want.values)));
       CHECK(on_host(b, positions) == want.positions);
       CHECK(on_host(b, counts) == want.counts);
       CHECK(on_host(b, copied) == want.copied);
@@ -111,6 +118,7 @@ TEST_CASE("rows wider than a warp, and rows that no wide access fits") {
   std::vector<lists> const sequence = {{{0, 3, 8}}, {{3, 7, 8, 9}}};
   follow<float>(sequence, 10, 160, 30);
   follow<f16>(sequence, 10, 37, 2);
+  follow<bf16>(sequence, 10, 16, 2, 3);
 }
 
 TEST_CASE("positions come from the view, a slice of it too") {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include <loopserve/ops/key_mass.cuh>
 
 #include "kv_on_device.hpp"
@@ -18,6 +20,7 @@ template <class Element>
 void same_mass(work w, key_mass_options const& o, index_t gap = 0) {
   testing::host_kv<Element> keys(w.tokens, w.kv_heads, w.head_dim);
   keys.fill(4, 2);
+  if (w.tokens > 2) { std::fill_n(keys.value(2, 0), w.head_dim, Element(0.0F)); }  // a value without length weighs nothing
   int const heads = w.kv_heads * w.group;
   index_t const row = w.head_dim + gap, line = w.tokens + gap;
   auto const q = numbers(w.queries * heads * row, 6, 3);
@@ -69,6 +72,7 @@ TEST_CASE("every option is the reference's, alone and together") {
   weighed.value_norm = all.value_norm = true;
   pooled.pool = all.pool = 5;
   for (auto const& o : {largest, tail, weighed, pooled, all}) { same_mass<bf16>({150, 4, 2, 2, 16, 4}, o, 1); }
+  same_mass<f16>({60, 2, 1, 2, 72, 30}, weighed);
   same_mass<float>({9, 9, 1, 2, 16, 30}, tail);
 }
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """docs/mutation.md, from what was found."""
 
+import re
+
 from mutations import KINDS
 
 
@@ -16,12 +18,9 @@ def how(found):
 
 
 def short(said):
-    """The emulator's sentence without the names of kernels and places."""
-    for words in ("race", "deadlock", "is not allocated", "under way", "not aligned", "neither in device memory", "collective", "barrier", "not a multiple"):
-        if words in said:
-            return {"is not allocated": "memory that is not allocated", "under way": "copies still under way", "not aligned": "alignment",
-                    "not a multiple": "alignment"}.get(words, words)
-    return said[:80]
+    """The emulator's sentence without the kernel's type and thread."""
+    said = re.sub(r"^kernel .*?thread \d+: ", "", said.strip('"'))
+    return said if len(said) <= 110 else said[:107] + "..."
 
 
 def render(results):
