@@ -92,7 +92,7 @@ def configure(check):
 
 
 def build(check):
-    return check.of(check.command("build", 1500, "cmake", "--build", check.build, "-j", str(check.jobs), "--target", "tests_cuda", "device_benches"))
+    return check.of(check.command("build", 1500, "cmake", "--build", check.build, "-j", str(check.jobs), "--target", "tests_device", "device_benches"))
 
 
 def device_tests(check):
