@@ -20,6 +20,7 @@
 #include <loopserve/dev/cuda/check.cuh>
 #include <loopserve/dev/cuda/cuda.cuh>
 #include <loopserve/dev/cuda/primitives.cuh>
+#include <loopserve/dev/cuda/products.cuh>
 #include <loopserve/ops/add.cuh>
 #include <loopserve/ops/add.hpp>
 #include <loopserve/ops/argmax.cuh>
@@ -38,6 +39,7 @@
 #include <loopserve/ops/key_sketch.hpp>
 #include <loopserve/ops/lanes.hpp>
 #include <loopserve/ops/line_mass.hpp>
+#include <loopserve/ops/matmul.cuh>
 #include <loopserve/ops/matmul.hpp>
 #include <loopserve/ops/rmsnorm.cuh>
 #include <loopserve/ops/rmsnorm.hpp>

@@ -6,6 +6,7 @@
 #include <loopserve/core/backend.hpp>
 #include <loopserve/dev/fault.hpp>
 #include <loopserve/dev/kernel.hpp>
+#include <loopserve/dev/product.hpp>
 
 namespace loopserve {
 
@@ -21,11 +22,13 @@ struct no_kernel {
 ///
 /// Everything is queued in order and nothing waits but `synchronize()`, which throws what a kernel has found wrong since the last time, and `copy_to_host`,
 /// whose result is there on return. A buffer may be destroyed while work that uses it is queued. Ordinary host memory given to
-/// `copy_to_device` may be used again on return, pinned memory after the next wait.
+/// `copy_to_device` may be used again on return, pinned memory after the next wait; its destruction waits.
 template <class B>
 concept device_backend = backend<B> &&(B::space == memory_space::device) &&
-                         requires(B const b, grid blocks, void* to, void const* from, index_t bytes) {
+                         requires(B const b, grid blocks, void* to, void const* from, index_t bytes, matrix_product const& product) {
   b.launch(blocks, detail::no_kernel{});
+  b.multiply(product);
+  { b.template make_pinned<float>(bytes).data() } -> std::same_as<float*>;
   b.copy_to_device(to, from, bytes);
   b.copy_to_host(to, from, bytes);
   b.copy_inside(to, from, bytes);

@@ -8,7 +8,7 @@
 namespace loopserve {
 
 /// What a kernel may find wrong with the values that it was given: the host hears of it when it next waits.
-enum class fault : int { none, token_outside_vocabulary };
+enum class fault : int { none, token_outside_vocabulary, activation_outside_f16, kv_outside_f16 };
 
 /// The first fault since the host last waited, in device memory.
 struct fault_record {
@@ -21,6 +21,10 @@ inline void check_fault(fault_record const& record) {
   switch (record.kind) {
     case fault::none: return;
     case fault::token_outside_vocabulary: throw error("token id " + std::to_string(record.value) + " is outside the vocabulary");
+    case fault::activation_outside_f16:
+      throw error("an activation in row " + std::to_string(record.value) + " of a product passes 65,504, the largest number that the f16 of its weights holds");
+    case fault::kv_outside_f16:
+      throw error("a key or value of KV head " + std::to_string(record.value) + " passes 65,504, the largest number that f16 holds: choose bf16 or f32 for them (kv_type)");
   }
   throw error("a kernel recorded the unknown fault " + std::to_string(static_cast<int>(record.kind)));
 }

@@ -27,7 +27,7 @@ struct model_shape {
 ///   mix(layer, attended, x)                   x += output product of attended (rows, heads, head_dim), then x += feed forward of its norm
 ///   logits(x, out)                            final norm and head; x (rows, width), out (rows, vocabulary)
 ///   window(layer)                             sliding window in tokens, 0 for none
-/// A row's results do not depend on the other rows of a call. All activations are float32.
+/// A row's results do not depend on the other rows of a call. All activations are float32. Everything lies in the backend's memory, ids and positions too.
 template <class M>
 concept model = std::movable<M> && requires(M m, M const& const_m, int layer, std::span<token_id const> ids, std::span<int const> positions,
                                             tensor_view<float, 2> x, tensor_view<float, 3> q, tensor_view<float const, 3> attended) {

@@ -20,6 +20,11 @@ struct argmax_key {
   LOOPSERVE_HOST_DEVICE static constexpr int index(unsigned long long key) {
     return static_cast<int>(0xffffffffu - static_cast<std::uint32_t>(key));
   }
+  LOOPSERVE_HOST_DEVICE static constexpr float value(unsigned long long key) {
+    auto const rank = static_cast<std::uint32_t>(key >> 32);
+    if (rank == not_a_number) { return __builtin_nanf(""); }
+    return __builtin_bit_cast(float, (rank & 0x80000000u) != 0 ? rank & 0x7fffffffu : ~rank);
+  }
   LOOPSERVE_HOST_DEVICE static constexpr bool is_number(unsigned long long key) { return key >> 32 != not_a_number; }
 };
 

@@ -14,6 +14,8 @@
 
 #include "device_memory.hpp"
 #include "launch.hpp"
+#include "pinned.hpp"
+#include "product.hpp"
 #include "simt_error.hpp"
 
 namespace loopserve {
@@ -55,6 +57,11 @@ class emulated {
   explicit emulated(simt::schedule order = {}) : order_(order), faults_(std::make_shared<buffer<fault_record>>(1)) { clear_faults(); }
 
   template <class T>
+  emulated_pinned_buffer<T> make_pinned(index_t n) const {
+    return {copies_, n};
+  }
+
+  template <class T>
   buffer<T> make_buffer(index_t n) const {
     return buffer<T>(n);
   }
@@ -69,16 +76,40 @@ class emulated {
   template <device_kernel Kernel>
   void launch(grid blocks, Kernel const& kernel) const {
     if (!detail::launchable<Kernel>(blocks)) { return; }
+    copies_->finish();
     int status = 0;
     std::unique_ptr<char, decltype(&std::free)> const name(abi::__cxa_demangle(typeid(Kernel).name(), nullptr, nullptr, &status),
                                                            std::free);
     simt::run({name ? name.get() : "?", blocks, Kernel::threads, detail::shared_bytes_of(kernel), [&kernel] { kernel(); }}, order_);
   }
 
-  void copy_to_device(void* to, void const* from, index_t bytes) const { copy(behind(to, bytes), from, bytes); }
-  void copy_to_host(void* to, void const* from, index_t bytes) const { copy(to, behind(from, bytes), bytes); }
-  void copy_inside(void* to, void const* from, index_t bytes) const { copy(behind(to, bytes), behind(from, bytes), bytes); }
+  void multiply(matrix_product const& product) const {
+    copies_->finish();
+    auto p = product;
+    index_t const size = 2, results = (p.rows - 1) * p.out_stride + p.outputs;
+    if (p.rows <= 0 || p.inputs <= 0 || p.outputs <= 0 || p.out_stride < p.outputs) { throw simt::simt_error("a product of no size, or whose rows overlap"); }
+    p.x = behind(p.x, p.rows * p.inputs * size);
+    p.w = behind(p.w, p.outputs * p.inputs * size);
+    if (p.bias != nullptr) { p.bias = static_cast<float const*>(behind(p.bias, p.outputs * static_cast<index_t>(sizeof(float)))); }
+    p.out = static_cast<float*>(behind(p.out, results * static_cast<index_t>(sizeof(float))));
+    simt::multiply(p);
+  }
+
+  void copy_to_device(void* to, void const* from, index_t bytes) const {
+    if (copies_->later(behind(to, bytes), from, bytes)) { return; }
+    copies_->finish();
+    copy(behind(to, bytes), from, bytes);
+  }
+  void copy_to_host(void* to, void const* from, index_t bytes) const {
+    copies_->finish();
+    copy(to, behind(from, bytes), bytes);
+  }
+  void copy_inside(void* to, void const* from, index_t bytes) const {
+    copies_->finish();
+    copy(behind(to, bytes), behind(from, bytes), bytes);
+  }
   void fill(void* to, unsigned char byte, index_t bytes) const {
+    copies_->finish();
     if (bytes > 0) { std::memset(behind(to, bytes), byte, static_cast<std::size_t>(bytes)); }
   }
 
@@ -101,6 +132,7 @@ class emulated {
   void clear_faults() const { fill(faults(), 0, sizeof(fault_record)); }
 
   simt::schedule order_;
+  std::shared_ptr<simt::pinned_copies> copies_ = std::make_shared<simt::pinned_copies>();
   std::shared_ptr<buffer<fault_record>> faults_;
 };
 

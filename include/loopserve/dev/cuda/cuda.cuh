@@ -11,6 +11,7 @@
 
 #include <loopserve/dev/cuda/check.cuh>
 #include <loopserve/dev/cuda/primitives.cuh>
+#include <loopserve/dev/cuda/products.cuh>
 #include <loopserve/dev/device_backend.hpp>
 
 namespace loopserve {
@@ -46,6 +47,7 @@ class cuda_queue {
   cuda_queue& operator=(cuda_queue const&) = delete;
   ~cuda_queue() {
     release(faults_);
+    if (workspace_ != nullptr) { release(workspace_); }
     static_cast<void>(cudaStreamSynchronize(stream_));
     static_cast<void>(cudaFreeHost(seen_));
     if (owned_) { static_cast<void>(cudaStreamDestroy(stream_)); }
@@ -80,6 +82,15 @@ class cuda_queue {
   }
   void wait() { cuda_check(cudaStreamSynchronize(stream_), "waiting for the device"); }
 
+  void multiply(matrix_product const& product) {
+    make_current();
+    if (workspace_ == nullptr) {
+      workspace_ = allocate(cuda_products::workspace_bytes);
+      products_ = std::make_unique<cuda_products>();
+    }
+    products_->run(product, workspace_, stream_);
+  }
+
  private:
   void clear_faults() { cuda_check(cudaMemsetAsync(faults_, 0, sizeof(fault_record), stream_), "clearing what kernels reported"); }
 
@@ -90,6 +101,8 @@ class cuda_queue {
   int multiprocessors_ = 0;
   fault_record* seen_ = nullptr;    // pinned
   fault_record* faults_ = nullptr;  // on the device
+  void* workspace_ = nullptr;       // of products
+  std::unique_ptr<cuda_products> products_;
 };
 
 template <class Kernel>
@@ -137,6 +150,41 @@ class cuda_buffer {
   index_t size_ = 0;
 };
 
+/// Host memory that the device copies from and to without a detour. Its destruction waits for what is queued.
+template <class T>
+class cuda_pinned_buffer {
+  static_assert(std::is_trivially_copyable_v<T>);
+
+ public:
+  cuda_pinned_buffer(std::shared_ptr<detail::cuda_queue> queue, index_t size) : queue_(std::move(queue)), size_(size) {
+    if (size == 0) { return; }
+    queue_->make_current();
+    cudaError_t const status = cudaMallocHost(&data_, static_cast<std::size_t>(size) * sizeof(T));
+    if (status == cudaErrorMemoryAllocation) {
+      static_cast<void>(cudaGetLastError());
+      throw capacity_error("cannot allocate " + std::to_string(size * static_cast<index_t>(sizeof(T))) + " bytes of pinned host memory");
+    }
+    cuda_check(status, "allocating pinned memory");
+  }
+  cuda_pinned_buffer(cuda_pinned_buffer&& other) noexcept
+      : queue_(std::move(other.queue_)), data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  cuda_pinned_buffer& operator=(cuda_pinned_buffer&&) = delete;
+  ~cuda_pinned_buffer() {
+    if (data_ == nullptr) { return; }
+    static_cast<void>(cudaStreamSynchronize(queue_->stream()));
+    static_cast<void>(cudaFreeHost(data_));
+  }
+
+  T* data() { return data_; }
+  T const* data() const { return data_; }
+  index_t size() const { return size_; }
+
+ private:
+  std::shared_ptr<detail::cuda_queue> queue_;
+  T* data_ = nullptr;
+  index_t size_ = 0;
+};
+
 /// An NVIDIA GPU (compute capability 8.0 and up), one stream of it. Every operation is queued; `synchronize()` and what returns a value of the host's wait.
 /// Copies of a backend share the stream and the memory pool. Throws cuda_error where there is no device.
 class cuda {
@@ -151,6 +199,10 @@ class cuda {
   template <class T>
   buffer<T> make_buffer(index_t n) const {
     return buffer<T>(queue_, n);
+  }
+  template <class T>
+  cuda_pinned_buffer<T> make_pinned(index_t n) const {
+    return {queue_, n};
   }
 
   /// Throws error for what a kernel found wrong with its values since the last time, and cuda_error for what failed.
@@ -169,6 +221,9 @@ class cuda {
     detail::run_kernel<Kernel><<<extents, Kernel::threads, static_cast<std::size_t>(shared), queue_->stream()>>>(kernel);
     cuda_check(cudaGetLastError(), "launching a kernel", place);
   }
+
+  /// By cuBLASLt, see detail::cuda_products.
+  void multiply(matrix_product const& product) const { queue_->multiply(product); }
 
   void copy_to_device(void* to, void const* from, index_t bytes) const { copy(to, from, bytes, cudaMemcpyHostToDevice); }
   void copy_to_host(void* to, void const* from, index_t bytes) const {
