@@ -76,6 +76,7 @@
 #include <loopserve/model/bad_file.hpp>
 #include <loopserve/model/check_finite.hpp>
 #include <loopserve/model/decoder.hpp>
+#include <loopserve/model/decoder_view.hpp>
 #include <loopserve/model/decoder_weights.hpp>
 #include <loopserve/model/gguf.hpp>
 #include <loopserve/model/gguf_config.hpp>
@@ -88,6 +89,7 @@
 #include <loopserve/model/model.hpp>
 #include <loopserve/model/model_config.hpp>
 #include <loopserve/model/model_files.hpp>
+#include <loopserve/model/resident_weights.hpp>
 #include <loopserve/model/rope_settings.hpp>
 #include <loopserve/model/safetensors.hpp>
 #include <loopserve/model/sampling/sampler.hpp>
@@ -119,6 +121,8 @@
 #include <loopserve/model/text/tokenizer_vocab_files.hpp>
 #include <loopserve/model/text/utf8.hpp>
 #include <loopserve/model/text/vocabulary_builder.hpp>
+#include <loopserve/model/upload_weights.hpp>
+#include <loopserve/model/weights_report.hpp>
 #include <loopserve/serve/activations.hpp>
 #include <loopserve/serve/cancelled_turn.hpp>
 #include <loopserve/serve/conversation.hpp>
