@@ -4,12 +4,13 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <functional>
 #include <limits>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -46,47 +47,47 @@ class gguf {
   std::shared_ptr<void const> keeper() const { return keeper_; }  ///< of the memory that the tensors lie in
 
   /// Null where there is none of that name.
-  tensor_entry const* find_tensor(std::string const& name) const {
+  tensor_entry const* find_tensor(std::string_view name) const {
     auto const found = tensor_index_.find(name);
     return found == tensor_index_.end() ? nullptr : &tensors_[found->second];
   }
 
-  bool has(std::string const& key) const { return values_.count(key) != 0; }
+  bool has(std::string_view key) const { return values_.count(key) != 0; }
 
-  gguf_value const& value(std::string const& key) const {
+  gguf_value const& value(std::string_view key) const {
     auto const found = values_.find(key);
-    if (found == values_.end()) { bad_file(file_, "metadata key '" + key + "'", "a value", "no such key"); }
+    if (found == values_.end()) { wrong(key, "a value", "no such key"); }
     return found->second;
   }
 
   // Typed access. Each throws format_error naming the key, the expected type and the found one; `_or` takes its default where the key is absent only.
-  std::int64_t integer(std::string const& key) const {
+  std::int64_t integer(std::string_view key) const {
     auto const& v = value(key);
     if (!is_integer(v.type)) { wrong_type(key, "an integer", v); }
     return small_enough(key, v.type, v.bytes.data());
   }
-  double number(std::string const& key) const {
+  double number(std::string_view key) const {
     auto const& v = value(key);
     if (!is_integer(v.type) && v.type != gguf_type::f32 && v.type != gguf_type::f64) { wrong_type(key, "a number", v); }
     return gguf_value::number<double>(v.type, v.bytes.data());
   }
-  bool boolean(std::string const& key) const {
+  bool boolean(std::string_view key) const {
     auto const& v = value(key);
     if (v.type != gguf_type::boolean) { wrong_type(key, "bool", v); }
     return v.bytes[0] != 0;
   }
-  std::string_view string(std::string const& key) const {
+  std::string_view string(std::string_view key) const {
     auto const& v = value(key);
     if (v.type != gguf_type::string) { wrong_type(key, "string", v); }
     return v.text();
   }
-  std::int64_t integer_or(std::string const& key, std::int64_t otherwise) const { return has(key) ? integer(key) : otherwise; }
-  double number_or(std::string const& key, double otherwise) const { return has(key) ? number(key) : otherwise; }
-  bool boolean_or(std::string const& key, bool otherwise) const { return has(key) ? boolean(key) : otherwise; }
-  std::string_view string_or(std::string const& key, std::string_view otherwise) const { return has(key) ? string(key) : otherwise; }
+  std::int64_t integer_or(std::string_view key, std::int64_t otherwise) const { return has(key) ? integer(key) : otherwise; }
+  double number_or(std::string_view key, double otherwise) const { return has(key) ? number(key) : otherwise; }
+  bool boolean_or(std::string_view key, bool otherwise) const { return has(key) ? boolean(key) : otherwise; }
+  std::string_view string_or(std::string_view key, std::string_view otherwise) const { return has(key) ? string(key) : otherwise; }
 
   /// An array of strings, as views of the file.
-  std::vector<std::string_view> strings(std::string const& key) const {
+  std::vector<std::string_view> strings(std::string_view key) const {
     std::vector<std::string_view> out;
     auto const& v = array(key, "an array of strings");
     if (v.count > 0 && v.element != gguf_type::string) { wrong_type(key, "an array of strings", v); }
@@ -95,7 +96,7 @@ class gguf {
     return out;
   }
   /// An array of any integer type.
-  std::vector<std::int64_t> integers(std::string const& key) const {
+  std::vector<std::int64_t> integers(std::string_view key) const {
     auto const& v = array(key, "an array of integers");
     if (!is_integer(v.element)) { wrong_type(key, "an array of integers", v); }
     std::vector<std::int64_t> out(v.count);
@@ -103,7 +104,7 @@ class gguf {
     return out;
   }
   /// An array of any numeric type.
-  std::vector<double> numbers(std::string const& key) const {
+  std::vector<double> numbers(std::string_view key) const {
     auto const& v = array(key, "an array of numbers");
     if (!is_integer(v.element) && v.element != gguf_type::f32 && v.element != gguf_type::f64) { wrong_type(key, "an array of numbers", v); }
     std::vector<double> out(v.count);
@@ -117,6 +118,11 @@ class gguf {
     gguf_reader reader(v.bytes, file_);
     for (std::uint64_t i = 0; i < v.count; ++i) { out.push_back(reader.value(v.element, "an array's element")); }
     return out;
+  }
+
+  /// Throws format_error that names the key.
+  [[noreturn]] void wrong(std::string_view key, std::string_view expected, std::string_view found) const {
+    bad_file(file_, "metadata key " + in_quotes(key), expected, found);
   }
 
   /// "u32", "array of 512 string"
@@ -141,7 +147,7 @@ class gguf {
   void read_header(gguf_reader& reader) {
     auto const magic = reader.take(4, "the magic");
     if (std::string_view(reinterpret_cast<char const*>(magic.data()), 4) != "GGUF") {
-      bad_file_at(file_, 0, "the magic", "'GGUF'", in_quotes({magic.begin(), magic.end()}));
+      bad_file_at(file_, 0, "the magic", "'GGUF'", in_quotes({reinterpret_cast<char const*>(magic.data()), magic.size()}));
     }
     version_ = reader.number<std::uint32_t>("the version");
     if (version_ != 0 && (version_ & 0xffff) == 0) { bad_file_at(file_, 4, "the version", "a little-endian file of version 2 or 3", "a big-endian file"); }
@@ -195,11 +201,10 @@ class gguf {
   void place_tensors(std::span<unsigned char const> bytes, std::uint64_t header) {
     auto const step = integer_or("general.alignment", 32);
     if (step < 8 || step > (1 << 20) || (step & (step - 1)) != 0) {
-      bad_file(file_, "metadata key 'general.alignment'", "a power of two from 8 to 1048576", std::to_string(step));
+      wrong("general.alignment", "a power of two from 8 to 1048576", std::to_string(step));
     }
     auto const start = static_cast<index_t>((header + step - 1) / step * step);
     auto const end = static_cast<index_t>(bytes.size());
-    std::vector<tensor_entry*> by_offset;
     for (auto& t : tensors_) {
       auto const what = "tensor '" + shown(t.name) + "'";
       if (t.offset % step != 0) { bad_file(file_, what, "an offset that is a multiple of " + std::to_string(step), std::to_string(t.offset)); }
@@ -209,31 +214,30 @@ class gguf {
                     "the end of the file at " + std::to_string(end));
       }
       t.data = bytes.data() + t.offset;
-      by_offset.push_back(&t);
     }
-    std::sort(by_offset.begin(), by_offset.end(), [](auto const* a, auto const* b) { return std::pair(a->offset, a->bytes) < std::pair(b->offset, b->bytes); });
-    for (std::size_t i = 1; i < by_offset.size(); ++i) {
-      auto const& before = *by_offset[i - 1];
-      if (before.offset + before.bytes > by_offset[i]->offset) {
-        bad_file_at(file_, static_cast<std::uint64_t>(by_offset[i]->offset), "tensor '" + shown(by_offset[i]->name) + "'", "bytes of its own",
+    auto const sorted = by_offset(tensors_);
+    for (std::size_t i = 1; i < sorted.size(); ++i) {
+      auto const& before = *sorted[i - 1];
+      if (before.offset + before.bytes > sorted[i]->offset) {
+        bad_file_at(file_, static_cast<std::uint64_t>(sorted[i]->offset), "tensor '" + shown(sorted[i]->name) + "'", "bytes of its own",
                     "bytes that tensor '" + shown(before.name) + "' has too");
       }
     }
   }
 
-  gguf_value const& array(std::string const& key, char const* expected) const {
+  gguf_value const& array(std::string_view key, char const* expected) const {
     auto const& v = value(key);
     if (v.type != gguf_type::array) { wrong_type(key, expected, v); }
     return v;
   }
 
-  [[noreturn]] void wrong_type(std::string const& key, std::string const& expected, gguf_value const& v) const {
-    bad_file(file_, "metadata key '" + key + "'", expected, type_text(v));
+  [[noreturn]] void wrong_type(std::string_view key, std::string_view expected, gguf_value const& v) const {
+    wrong(key, expected, type_text(v));
   }
 
-  std::int64_t small_enough(std::string const& key, gguf_type type, unsigned char const* p) const {
+  std::int64_t small_enough(std::string_view key, gguf_type type, unsigned char const* p) const {
     if (type == gguf_type::u64 && gguf_value::load<std::uint64_t>(p) > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
-      bad_file(file_, "metadata key '" + key + "'", "an integer below 2^63", std::to_string(gguf_value::load<std::uint64_t>(p)));
+      wrong(key, "an integer below 2^63", std::to_string(gguf_value::load<std::uint64_t>(p)));
     }
     return gguf_value::number<std::int64_t>(type, p);
   }
@@ -243,9 +247,9 @@ class gguf {
   std::string file_;
   std::uint32_t version_ = 0;
   std::vector<std::string> keys_;
-  std::unordered_map<std::string, gguf_value> values_;
+  std::map<std::string, gguf_value, std::less<>> values_;
   std::vector<tensor_entry> tensors_;
-  std::unordered_map<std::string, std::size_t> tensor_index_;
+  std::map<std::string, std::size_t, std::less<>> tensor_index_;
   std::shared_ptr<void const> keeper_;
 };
 

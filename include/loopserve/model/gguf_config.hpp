@@ -14,26 +14,26 @@ namespace loopserve {
 namespace detail {
 
 /// A whole number of [1, most] under `key`; some files store one per layer, which must then agree.
-inline int gguf_count(gguf const& file, std::string const& key, std::int64_t most) {
+inline int gguf_count(gguf const& file, std::string_view key, std::int64_t most) {
   std::int64_t value = 0;
   if (file.value(key).type == gguf_type::array) {
     auto const list = file.integers(key);
-    if (list.empty()) { bad_file(file.file(), "metadata key '" + key + "'", "a number", "an empty array"); }
+    if (list.empty()) { file.wrong(key, "a number", "an empty array"); }
     for (auto one : list) {
-      if (one != list[0]) { bad_file(file.file(), "metadata key '" + key + "'", "the same number for all layers", "different ones"); }
+      if (one != list[0]) { file.wrong(key, "the same number for all layers", "different ones"); }
     }
     value = list[0];
   } else {
     value = file.integer(key);
   }
-  if (value < 1 || value > most) { bad_file(file.file(), "metadata key '" + key + "'", "a number from 1 to " + std::to_string(most), std::to_string(value)); }
+  if (value < 1 || value > most) { file.wrong(key, "a number from 1 to " + std::to_string(most), std::to_string(value)); }
   return static_cast<int>(value);
 }
 
-inline double gguf_positive(gguf const& file, std::string const& key, double otherwise) {
+inline double gguf_positive(gguf const& file, std::string_view key, double otherwise) {
   auto const value = file.number_or(key, otherwise);
   if (!(value > 0) || !(value < std::numeric_limits<double>::infinity())) {
-    bad_file(file.file(), "metadata key '" + key + "'", "a number above 0", std::to_string(value));
+    file.wrong(key, "a number above 0", std::to_string(value));
   }
   return value;
 }
@@ -42,7 +42,7 @@ inline rope_settings gguf_rope(gguf const& file, std::string const& arch, model_
   rope_settings rope;
   auto const key = [&](char const* name) { return arch + ".rope." + name; };
   if (auto const rotated = file.integer_or(key("dimension_count"), shape.head_dim); rotated != shape.head_dim) {
-    bad_file(file.file(), "metadata key '" + key("dimension_count") + "'", "all of the head's " + std::to_string(shape.head_dim) + " channels", std::to_string(rotated));
+    file.wrong(key("dimension_count"), "all of the head's " + std::to_string(shape.head_dim) + " channels", std::to_string(rotated));
   }
   rope.interleaved = arch == "llama";
   rope.theta = gguf_positive(file, key("freq_base"), 10000);
@@ -57,7 +57,7 @@ inline rope_settings gguf_rope(gguf const& file, std::string const& arch, model_
     rope.beta_slow = gguf_positive(file, key("scaling.yarn_beta_slow"), 1);
     rope.scale = gguf_positive(file, key("scaling.attn_factor"), gguf_positive(file, key("scaling.yarn_attn_factor"), 1)) * yarn_attention_factor(rope.factor);
   } else if (type != "none") {
-    bad_file(file.file(), "metadata key '" + key("scaling.type") + "'", "none, linear or yarn", in_quotes(type));
+    file.wrong(key("scaling.type"), "none, linear or yarn", in_quotes(type));
   }
   if (auto const* divisors = file.find_tensor("rope_freqs.weight")) {
     if (divisors->type != element_type::f32 || divisors->shape != std::vector<index_t>{shape.head_dim / 2}) {
@@ -80,10 +80,10 @@ inline model_config read_model_config(gguf const& file) {
   out.family = std::string(file.string("general.architecture"));
   auto const& arch = out.family;
   auto const* const family = arch == "mistral" ? nullptr : find_model_family(arch);
-  if (family == nullptr) { bad_file(file.file(), "metadata key 'general.architecture'", "llama, qwen2 or qwen3", in_quotes(arch)); }
+  if (family == nullptr) { file.wrong("general.architecture", "llama, qwen2 or qwen3", in_quotes(arch)); }
   auto const key = [&](char const* name) { return arch + "." + name; };
   auto const count = [&](char const* name, std::int64_t most) { return detail::gguf_count(file, key(name), most); };
-  if (file.integer_or(key("expert_count"), 0) != 0) { bad_file(file.file(), "metadata key '" + key("expert_count") + "'", "0", "a mixture of experts"); }
+  if (file.integer_or(key("expert_count"), 0) != 0) { file.wrong(key("expert_count"), "0", "a mixture of experts"); }
   auto& shape = out.shape;
   shape.layers = count("block_count", 4096);
   shape.width = count("embedding_length", 1 << 20);
@@ -92,19 +92,19 @@ inline model_config read_model_config(gguf const& file) {
   shape.max_context = count("context_length", std::numeric_limits<std::int32_t>::max());
   shape.kv_heads = file.has(key("attention.head_count_kv")) ? count("attention.head_count_kv", 1 << 16) : shape.heads;
   if (shape.heads % shape.kv_heads != 0) {
-    bad_file(file.file(), "metadata key '" + key("attention.head_count_kv") + "'", "a divisor of " + std::to_string(shape.heads), std::to_string(shape.kv_heads));
+    file.wrong(key("attention.head_count_kv"), "a divisor of " + std::to_string(shape.heads), std::to_string(shape.kv_heads));
   }
   if (file.has(key("attention.key_length"))) {
     shape.head_dim = count("attention.key_length", 1 << 14);
   } else {
     if (shape.width % shape.heads != 0) {
-      bad_file(file.file(), "metadata key '" + key("attention.head_count") + "'", "a divisor of " + std::to_string(shape.width), std::to_string(shape.heads));
+      file.wrong(key("attention.head_count"), "a divisor of " + std::to_string(shape.width), std::to_string(shape.heads));
     }
     shape.head_dim = shape.width / shape.heads;
   }
   if (shape.head_dim % 2 != 0) { bad_file(file.file(), "the head's size", "an even number", std::to_string(shape.head_dim)); }
   if (file.has(key("attention.value_length")) && count("attention.value_length", 1 << 14) != shape.head_dim) {
-    bad_file(file.file(), "metadata key '" + key("attention.value_length") + "'", "the keys' " + std::to_string(shape.head_dim),
+    file.wrong(key("attention.value_length"), "the keys' " + std::to_string(shape.head_dim),
              std::to_string(file.integer(key("attention.value_length"))));
   }
   auto const* const embedding = file.find_tensor("token_embd.weight");
@@ -121,7 +121,7 @@ inline model_config read_model_config(gguf const& file) {
   out.tied_head = file.find_tensor("output.weight") == nullptr;
   auto const window = file.has(key("attention.sliding_window")) ? file.integer(key("attention.sliding_window")) : 0;
   if (window < 0 || window > std::numeric_limits<std::int32_t>::max()) {
-    bad_file(file.file(), "metadata key '" + key("attention.sliding_window") + "'", "a window in tokens", std::to_string(window));
+    file.wrong(key("attention.sliding_window"), "a window in tokens", std::to_string(window));
   }
   out.windows.assign(static_cast<std::size_t>(shape.layers), static_cast<int>(window));
   for (char const* name : {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"}) {

@@ -31,27 +31,29 @@ inline decoder_weights load_weights(model_files const& files, bool finite = true
   out.head = config.tied_head ? out.embedding : files.matrix("lm_head.weight", s.vocabulary, width);
   out.final_norm = files.vector("model.norm.weight", width);
   for (int l = 0; l < s.layers; ++l) {
-    auto const at = [&, prefix = "model.layers." + std::to_string(l) + "."](char const* name) { return prefix + name; };
+    auto const prefix = "model.layers." + std::to_string(l) + ".";
+    auto const matrix = [&](char const* name, index_t rows, index_t cols) { return files.matrix(prefix + name + ".weight", rows, cols); };
+    auto const vector = [&](char const* name, index_t n) { return files.vector(prefix + name, n); };
     layer_weights w;
-    w.attention_norm = files.vector(at("input_layernorm.weight"), width);
-    w.q = files.matrix(at("self_attn.q_proj.weight"), q_width, width);
-    w.k = files.matrix(at("self_attn.k_proj.weight"), kv_width, width);
-    w.v = files.matrix(at("self_attn.v_proj.weight"), kv_width, width);
-    w.o = files.matrix(at("self_attn.o_proj.weight"), width, q_width);
+    w.attention_norm = vector("input_layernorm.weight", width);
+    w.q = matrix("self_attn.q_proj", q_width, width);
+    w.k = matrix("self_attn.k_proj", kv_width, width);
+    w.v = matrix("self_attn.v_proj", kv_width, width);
+    w.o = matrix("self_attn.o_proj", width, q_width);
     if (config.qkv_bias) {
-      w.q_bias = files.vector(at("self_attn.q_proj.bias"), q_width);
-      w.k_bias = files.vector(at("self_attn.k_proj.bias"), kv_width);
-      w.v_bias = files.vector(at("self_attn.v_proj.bias"), kv_width);
+      w.q_bias = vector("self_attn.q_proj.bias", q_width);
+      w.k_bias = vector("self_attn.k_proj.bias", kv_width);
+      w.v_bias = vector("self_attn.v_proj.bias", kv_width);
     }
-    if (config.output_bias) { w.o_bias = files.vector(at("self_attn.o_proj.bias"), width); }
+    if (config.output_bias) { w.o_bias = vector("self_attn.o_proj.bias", width); }
     if (config.qk_norm) {
-      w.q_norm = files.vector(at("self_attn.q_norm.weight"), s.head_dim);
-      w.k_norm = files.vector(at("self_attn.k_norm.weight"), s.head_dim);
+      w.q_norm = vector("self_attn.q_norm.weight", s.head_dim);
+      w.k_norm = vector("self_attn.k_norm.weight", s.head_dim);
     }
-    w.feed_forward_norm = files.vector(at("post_attention_layernorm.weight"), width);
-    w.gate = files.matrix(at("mlp.gate_proj.weight"), s.feed_forward, width);
-    w.up = files.matrix(at("mlp.up_proj.weight"), s.feed_forward, width);
-    w.down = files.matrix(at("mlp.down_proj.weight"), width, s.feed_forward);
+    w.feed_forward_norm = vector("post_attention_layernorm.weight", width);
+    w.gate = matrix("mlp.gate_proj", s.feed_forward, width);
+    w.up = matrix("mlp.up_proj", s.feed_forward, width);
+    w.down = matrix("mlp.down_proj", width, s.feed_forward);
     out.layers.push_back(std::move(w));
   }
   if (finite) { check_finite(files.tensors()); }

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <loopserve/core/buffer.hpp>
@@ -35,6 +37,14 @@ inline void align_tensor(tensor_entry& tensor, std::vector<std::shared_ptr<void 
   std::memcpy(copy->data(), tensor.data, static_cast<std::size_t>(tensor.bytes));
   tensor.data = copy->data();
   keepers.push_back(std::move(copy));
+}
+
+/// Pointers to the tensors in the order of their bytes.
+inline std::vector<tensor_entry*> by_offset(std::vector<tensor_entry>& tensors) {
+  std::vector<tensor_entry*> out;
+  for (auto& tensor : tensors) { out.push_back(&tensor); }
+  std::sort(out.begin(), out.end(), [](auto const* a, auto const* b) { return std::pair(a->offset, a->bytes) < std::pair(b->offset, b->bytes); });
+  return out;
 }
 
 /// "(512, 64)"

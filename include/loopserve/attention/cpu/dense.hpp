@@ -16,7 +16,7 @@ void attend_dense(cpu const& b, std::span<prefill_job<Element> const> jobs) {
   std::vector<detail::stored_prefill_job> stored;
   for (auto const& job : jobs) {
     detail::check_prefill_job(job);
-    stored.push_back({job.q, detail::stored_kv(job.kv), nullptr, job.window, job.out});
+    stored.push_back({job.q, detail::stored_kv(job.kv), nullptr, {}, job.window, job.out});
   }
   detail::attend_prefill(b, stored);
 }

@@ -17,7 +17,7 @@ void attend_lines(cpu const& b, std::span<prefill_job<Element> const> jobs) {
   std::vector<detail::stored_prefill_job> stored;
   for (auto const& job : jobs) {
     detail::check_planned_job(job);
-    stored.push_back({job.q, detail::stored_kv(job.kv), job.plan, job.window, job.out});
+    stored.push_back({job.q, detail::stored_kv(job.kv), job.plan, detail::slash_kernels_for<Element>(b.isa_level()), job.window, job.out});
   }
   detail::attend_prefill(b, stored);
 }

@@ -54,7 +54,7 @@ inline void attend_unit_lines(cpu const& b, stored_prefill_job const& job, head_
   }
 
   if (!lines.scattered.empty()) {
-    scattered_slashes slashes(b, job, rows.kv_head, lines.scattered);
+    scattered_slashes slashes(job, rows.kv_head, lines.scattered);
     for (auto const& lanes : work.tiles) { slashes.attend(lanes); }
   }
   for (auto const& lanes : work.tiles) { lanes.write(job); }

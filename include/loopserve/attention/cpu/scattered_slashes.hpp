@@ -7,36 +7,16 @@
 #include <vector>
 
 #include <loopserve/attention/cpu/prefill_tiles.hpp>
-#include <loopserve/attention/cpu/scattered_row.hpp>
 #include <loopserve/attention/prefill_rows.hpp>
 
 namespace loopserve::detail {
-
-/// What a row's cell of a slash takes, of one element type; rows are given by their addresses.
-struct slash_kernels {
-  void (*score)(float const* q, unsigned char const* const* keys, unsigned char const* const* next, int rows, int dim, int padded, float* scores);
-  void (*weigh)(float* scores, int slashes, float* top, float* weight);
-  void (*add_four)(float const* weights, unsigned char const* const* values, int rows, int dim, int padded, float* sums);
-};
-
-template <class Element>
-slash_kernels slash_kernels_for(isa level) {
-  return {choose(level, baseline::slash_scores<Element>, avx2::slash_scores<Element>, avx512::slash_scores<Element>),
-          choose(level, baseline::slash_weights, avx2::slash_weights, avx512::slash_weights),
-          choose(level, baseline::slash_values<4, Element>, avx2::slash_values<4, Element>, avx512::slash_values<4, Element>)};
-}
-
-inline slash_kernels slash_kernels_of(isa level, element_type type) {
-  return type == element_type::f32 ? slash_kernels_for<float>(level) : type == element_type::f16 ? slash_kernels_for<f16>(level) : slash_kernels_for<bf16>(level);
-}
 
 /// Slashes that stand alone: row by row, since neighbouring rows share no key. All of a tile's rows go along one slash before the next, so that keys and
 /// values are read as they follow each other in memory. What comes out is joined to the running softmax of the tile.
 class scattered_slashes {
  public:
-  scattered_slashes(cpu const& b, stored_prefill_job const& job, int kv_head, std::vector<int> const& offsets)
-      : kernels_(slash_kernels_of(b.isa_level(), job.kv.type)),
-        job_(job),
+  scattered_slashes(stored_prefill_job const& job, int kv_head, std::vector<int> const& offsets)
+      : job_(job),
         kv_head_(kv_head),
         padded_((job.kv.head_dim + 15) / 16 * 16),
         offsets_(offsets),
@@ -63,7 +43,7 @@ class scattered_slashes {
       unsigned char const** const next = rows_.data() + (j + 1) % 2 * tile_lanes;
       find(std::min(j + 1, slashes - 1), first, count, false, next);
       float* const scores = scores_.data() + index_t{j} * tile_lanes;
-      kernels_.score(q_.data(), now, next, rows, dim, padded_, scores);
+      job_.slashes.score(q_.data(), now, next, rows, dim, padded_, scores);
       // Rows before the slash begins see nothing on it, nor do lanes without a row.
       int const begins = std::clamp(offsets_[static_cast<std::size_t>(j)] - first, 0, count);
       std::fill_n(scores, begins, -std::numeric_limits<float>::infinity());
@@ -72,12 +52,12 @@ class scattered_slashes {
     int const padded_slashes = (slashes + 3) / 4 * 4;
     std::fill_n(scores_.data() + index_t{slashes} * tile_lanes, (padded_slashes - slashes) * tile_lanes, -std::numeric_limits<float>::infinity());
     alignas(64) float top[tile_lanes], weight[tile_lanes];
-    kernels_.weigh(scores_.data(), padded_slashes, top, weight);
+    job_.slashes.weigh(scores_.data(), padded_slashes, top, weight);
     std::fill(sums_.begin(), sums_.end(), 0.0F);
     for (int j = 0; j < 4; ++j) { find(std::min(j, slashes - 1), first, count, true, rows_.data() + j * tile_lanes); }
     for (int j = 0; j < padded_slashes; j += 4) {
       for (int i = 4; i < 8; ++i) { find(std::min(j + i, slashes - 1), first, count, true, rows_.data() + i * tile_lanes); }
-      kernels_.add_four(scores_.data() + index_t{j} * tile_lanes, rows_.data(), count, dim, padded_, sums_.data());
+      job_.slashes.add_four(scores_.data() + index_t{j} * tile_lanes, rows_.data(), count, dim, padded_, sums_.data());
       std::copy_n(rows_.data() + 4 * tile_lanes, 4 * tile_lanes, rows_.data());
     }
     join(lanes, top, weight);
@@ -116,7 +96,6 @@ class scattered_slashes {
     }
   }
 
-  slash_kernels kernels_;
   stored_prefill_job const& job_;
   int kv_head_;
   int padded_;

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include <loopserve/attention/attention_jobs.hpp>
+#include <loopserve/attention/cpu/slash_kernels.hpp>
 #include <loopserve/core/element.hpp>
 #include <loopserve/core/kv_view.hpp>
 
@@ -64,6 +65,7 @@ struct stored_prefill_job {
   tensor_view<float const, 3> q;
   stored_kv kv;
   line_plan_view const* plan;
+  slash_kernels slashes;  ///< of the element type, so that only types in use are compiled; empty without a plan
   int window;
   tensor_view<float, 3> out;
 };
