@@ -23,7 +23,8 @@ std::vector<shape> shapes() {
   using ls::testing::kv_layout;
   return {{1, 1, 1, 1, 64, kv_layout::token_major},   {16, 65, 6, 2, 64, kv_layout::paged},  {1, 200, 8, 1, 128, kv_layout::head_major},
           {64, 300, 6, 2, 48, kv_layout::paged},       {3, 4200, 4, 4, 24, kv_layout::paged}, {5, 2048, 2, 1, 96, kv_layout::token_major},
-          {1, 6200, 3, 1, 64, kv_layout::head_major}, {2, 64, 5, 1, 20, kv_layout::paged}};
+          {1, 6200, 3, 1, 64, kv_layout::head_major}, {2, 64, 5, 1, 20, kv_layout::paged},
+          {3, 130, 7, 1, 18, kv_layout::paged}};
 }
 
 std::vector<float> queries_of(shape const& s) {
@@ -103,20 +104,25 @@ TEST_CASE_TEMPLATE("sketch scores are the reference's, in 1, 2 and 4 bits, and t
   }
 }
 
-TEST_CASE("the best rows are the reference's on every instruction set") {
+TEST_CASE("the best rows are the reference's on every instruction set: infinities, numbers that are none, ties, zeros of both signs, bounds") {
   float const inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
-  for (int n : {5, 4096, 5003, 20000}) {
+  for (int n : {1, 5, 33, 4096, 5003, 20000}) {
     auto s = ls::testing::normal_floats({static_cast<std::uint64_t>(n)}, 2 * n, 4);
     for (std::size_t i = 0; i < s.size(); i += 37) { s[i] = i % 2 == 0 ? inf : i % 3 == 0 ? nan : -inf; }
-    ls::tensor_view<float const, 2> const scores(s.data(), {2, n});
-    for (int k : {1, 40, n / 16, n / 9, n / 2}) {
-      auto const best = [&](auto const& b) {
-        std::vector<int> rows(static_cast<std::size_t>(2 * (k + 1)), -1);
-        top_k(b, scores, k, -inf, {2, k, rows.data(), rows.data() + 2 * k});
-        return rows;
-      };
-      auto const expected = best(ls::reference(1));
-      for (auto const& b : backends()) { CHECK(best(b) == expected); }
+    for (bool const ties : {false, true}) {
+      for (std::size_t i = 0; ties && i < s.size(); ++i) { s[i] = i % 5 == 0 ? -0.0F : std::floor(s[i] / 2); }
+      ls::tensor_view<float const, 2> const scores(s.data(), {2, n});
+      for (int k : {1, 40, n / 16, n / 9, n / 2, n}) {
+        for (float const least : {-inf, -1.0F, 0.0F, 5.0F, 1000.0F, inf}) {
+          auto const best = [&](auto const& b) {
+            std::vector<int> rows(static_cast<std::size_t>(2 * (k + 1)), -1);
+            top_k(b, scores, k, least, {2, k, rows.data(), rows.data() + 2 * k});
+            return rows;
+          };
+          auto const expected = best(ls::reference(1));
+          for (auto const& b : backends()) { CHECK(best(b) == expected); }
+        }
+      }
     }
   }
 }

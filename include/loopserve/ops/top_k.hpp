@@ -63,7 +63,7 @@ inline int best_rows_counted(float const* scores, int n, int k, float least, int
   return found;
 }
 
-/// Writes the scores that are at least `least` to `kept` and their places to `rows`, which have room for all and 16 more; returns their number.
+/// Writes the scores that are at least `least` to `kept` and their places to `rows`, which have room for one more than all; returns their number.
 inline int pick_rows(float const* scores, int n, float least, float* kept, int* rows) {
   int found = 0;
   for (int i = 0; i < n; ++i) {
@@ -74,10 +74,9 @@ inline int pick_rows(float const* scores, int n, float least, float* kept, int* 
   return found;
 }
 
-/// The same. Where few of many are wanted, a sample guesses a score that a little more than k exceed, and only those, which `pick` finds, are looked at; a guess
-/// that proves too high costs a second look, never a row.
-template <class Pick>
-int best_rows(float const* scores, int n, int k, float least, int* out, Pick* pick) {
+/// The same. Where few of many are wanted, a sample guesses a score that a little more than k exceed, and only those are looked at; a guess that proves too high
+/// costs a second look, never a row.
+inline int best_rows(float const* scores, int n, int k, float least, int* out) {
   constexpr int stride = 32;
   if (n < 4096 || k > n / 8 || k < stride) { return best_rows_counted(scores, n, k, least, out); }
   std::vector<float> sample;
@@ -88,19 +87,20 @@ int best_rows(float const* scores, int n, int k, float least, int* out, Pick* pi
   auto const rank = static_cast<std::size_t>(k / stride + k / (2 * stride) + 16);
   if (sample.size() <= rank) { return best_rows_counted(scores, n, k, least, out); }
   std::nth_element(sample.begin(), sample.begin() + static_cast<std::ptrdiff_t>(rank), sample.end(), std::greater<>());
-  host_buffer<int> rows(n + 16);
-  host_buffer<float> kept(n + 16);
-  int found = pick(scores, n, sample[rank], kept.data(), rows.data());
+  host_buffer<int> rows(n + 1);
+  host_buffer<float> kept(n + 1);
+  int found = pick_rows(scores, n, sample[rank], kept.data(), rows.data());
   if (found < k) { return best_rows_counted(scores, n, k, least, out); }
   found = best_rows_counted(kept.data(), found, k, least, out);
   for (int i = 0; i < found; ++i) { out[i] = rows[out[i]]; }
   return found;
 }
 
-template <class Pick>
-void top_k_by(reference const& b, tensor_view<float const, 2> scores, int k, float least, kept_rows_view out, Pick* pick) {
+/// top_k, each row by `best`, which is called as best_rows is.
+template <class Best>
+void top_k_by(reference const& b, tensor_view<float const, 2> scores, int k, float least, kept_rows_view out, Best&& best) {
   parallel_for(threads_for(b, scores.size()), scores.extent(0), [&](index_t h) {
-    out.counts[h] = best_rows(scores.data() + h * scores.stride(0), static_cast<int>(scores.extent(1)), k, least, out.rows + h * out.stride, pick);
+    out.counts[h] = best(scores.data() + h * scores.stride(0), static_cast<int>(scores.extent(1)), k, least, out.rows + h * out.stride);
   });
 }
 
@@ -109,7 +109,7 @@ void top_k_by(reference const& b, tensor_view<float const, 2> scores, int k, flo
 /// The `k` best scores of each row that exceed `least`, as ascending lists; ties go to the lower index, NaN is never chosen.
 /// scores (kv_heads, n), the last axis dense; out has room for min(k, n) rows of each head.
 inline void top_k(reference const& b, tensor_view<float const, 2> scores, int k, float least, kept_rows_view out) {
-  detail::top_k_by(b, scores, k, least, out, detail::pick_rows);
+  detail::top_k_by(b, scores, k, least, out, detail::best_rows);
 }
 
 /// Lifts the first `first` and the last `last` scores of each row above all others.
