@@ -15,6 +15,7 @@ namespace loopserve::detail {
 
 inline constexpr int mass_rows = 48;   ///< queries whose weights are held together; three vectors of the widest kind
 inline constexpr int mass_split = 16;  ///< tiles of 64 keys of a work unit
+inline constexpr int mass_apart = 65536;  ///< keys up to which every thread has weights of its own, 12 MiB at most
 
 /// Keys whose products lie in registers together.
 constexpr int mass_keys(int width) { return width == 16 ? 8 : 4; }
@@ -129,11 +130,11 @@ void head_mass(cpu const& b, int threads, tensor_view<float const, 3> q, kv_view
 
 }  // namespace detail
 
-/// The cpu backend's: 48 queries of a KV head against 64 keys at a time, float32. Where KV heads suffice each is one thread's, so that its weights lie near when
-/// they are summed; otherwise the threads share its tiles. The tiles' sums are joined in order.
+/// The cpu backend's: 48 queries of a KV head against 64 keys at a time, float32. Where KV heads suffice and the context is not too long each is one thread's,
+/// so that its weights lie near when they are summed; otherwise the threads share its tiles. The tiles' sums are joined in order.
 template <class Element>
 void key_mass(cpu const& b, tensor_view<float const, 3> q, kv_view<Element> kv, key_mass_options const& o, tensor_view<float, 2> scores) {
-  bool const apart = kv.kv_heads % b.threads() == 0;
+  bool const apart = kv.kv_heads % b.threads() == 0 && kv.length() <= detail::mass_apart;
   parallel_for(apart ? threads_for(b, q.size() * kv.length()) : 1, kv.kv_heads, [&](index_t h) {
     detail::head_mass(b, apart ? 1 : b.threads(), q, kv, static_cast<int>(h), o, scores.data() + h * scores.stride(0));
   });
