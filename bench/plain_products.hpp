@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <type_traits>
+
 #include <loopserve/ops/cpu/cpu_ops.hpp>
 
 #if defined(__GNUC__) && !defined(__clang__)
@@ -17,19 +19,21 @@ inline void eigen_product(int threads, float const* x, float const* w, float* ou
   Eigen::setNbThreads(threads);
   Eigen::Map<matrix>(out, rows, outputs).noalias() =
       Eigen::Map<matrix const>(x, rows, inputs) * Eigen::Map<matrix const>(w, outputs, inputs).transpose();
+  Eigen::setNbThreads(0);
 }
 
 #if LOOPSERVE_USE_ONEDNN
-/// In bf16, x rounded already.
-inline void onednn_product(int threads, loopserve::bf16 const* x, loopserve::bf16 const* w, float* out, loopserve::index_t rows,
-                           loopserve::index_t inputs, loopserve::index_t outputs) {
+/// In E (bf16 or float): x rounded already.
+template <class E>
+void onednn_product(int threads, E const* x, E const* w, float* out, loopserve::index_t rows, loopserve::index_t inputs, loopserve::index_t outputs) {
   using memory = dnnl::memory;
+  constexpr auto type = std::is_same_v<E, float> ? memory::data_type::f32 : memory::data_type::bf16;
   int const before = omp_get_max_threads();
   omp_set_num_threads(threads);
   auto const& engine = loopserve::detail::onednn_engine();
   dnnl::stream stream(engine);
-  memory const a({{rows, inputs}, memory::data_type::bf16, memory::format_tag::ab}, engine, const_cast<loopserve::bf16*>(x));
-  memory const b({{inputs, outputs}, memory::data_type::bf16, memory::format_tag::ba}, engine, const_cast<loopserve::bf16*>(w));
+  memory const a({{rows, inputs}, type, memory::format_tag::ab}, engine, const_cast<E*>(x));
+  memory const b({{inputs, outputs}, type, memory::format_tag::ba}, engine, const_cast<E*>(w));
   memory const c({{rows, outputs}, memory::data_type::f32, memory::format_tag::ab}, engine, out);
 #if DNNL_VERSION_MAJOR >= 3
   dnnl::matmul::primitive_desc const description(engine, a.get_desc(), b.get_desc(), c.get_desc());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The cpu backend's products against what the machine can do, measured in turns in one run: prefill products (512 rows) against oneDNN's whole bf16 product and
-// Eigen's float32 product, through oneDNN and in own tiles; decode products (1 to 16 rows) against the bandwidth of reading. `bench.products [threads]`;
-// with one thread the clock is the processor time, which a busy machine does not spoil.
+// The cpu backend's products against what the machine can do, measured in turns in one run: prefill products in tiles, by the library that this build has
+// (preset host-eigen: Eigen), against whole products of the libraries; decode products (1 to 16 rows) against the bandwidth of reading.
+// `bench.products [threads] [rows of prefill]`; with one thread the clock is the processor time, which a busy machine does not spoil.
 
 #include <algorithm>
 #include <chrono>
@@ -11,7 +11,6 @@
 #include <functional>
 #include <numeric>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include <loopserve/core/rng.hpp>
@@ -68,43 +67,49 @@ std::vector<float> numbers(ls::index_t count, std::uint64_t seed) {
   return v;
 }
 
-void prefill(int threads, std::vector<shape> const& shapes, std::vector<double>& totals) {
-  ls::index_t const rows = 512;
+void prefill(int threads, ls::index_t rows, char const* model, std::vector<shape> const& shapes) {
+  std::vector<double> totals;
+  std::vector<std::string> names;
   for (auto const& s : shapes) {
     auto const x = numbers(rows * s.inputs, 1);
     auto const w = numbers(s.inputs * s.outputs, 2);
     std::vector<ls::bf16> narrow;
     for (float v : w) { narrow.emplace_back(v); }
     std::vector<float> out(static_cast<std::size_t>(rows * s.outputs));
-    auto const ours = [&](bool onednn, bool exact, ls::element_type type, void const* data) {
-      return [&, onednn, exact, type, data] {
-        matmul(ls::cpu(ls::cpu_options{.threads = threads, .exact_products = exact, .onednn = onednn}),
-               ls::tensor_view<float const, 2>(x.data(), {rows, s.inputs}), {type, s.outputs, s.inputs, data}, {},
-               ls::tensor_view<float, 2>(out.data(), {rows, s.outputs}));
+    auto const ours = [&](bool exact, ls::element_type type, void const* data) {
+      return [&, exact, type, data] {
+        matmul(ls::cpu(ls::cpu_options{.threads = threads, .exact_products = exact}), ls::tensor_view<float const, 2>(x.data(), {rows, s.inputs}),
+               {type, s.outputs, s.inputs, data}, {}, ls::tensor_view<float, 2>(out.data(), {rows, s.outputs}));
       };
     };
     std::vector<contestant> all;
-    all.push_back({"own bf16", ours(false, false, ls::element_type::bf16, narrow.data())});
-    all.push_back({"own float32", ours(false, true, ls::element_type::f32, w.data())});
-    all.push_back({"Eigen float32", [&] { bench::eigen_product(threads, x.data(), w.data(), out.data(), rows, s.inputs, s.outputs); }});
+    all.push_back({"bf16", ours(false, ls::element_type::bf16, narrow.data())});
+    all.push_back({"bf16 exact", ours(true, ls::element_type::bf16, narrow.data())});
+    all.push_back({"float32", ours(false, ls::element_type::f32, w.data())});
+    all.push_back({"Eigen's float32", [&] { bench::eigen_product(threads, x.data(), w.data(), out.data(), rows, s.inputs, s.outputs); }});
 #if LOOPSERVE_USE_ONEDNN
     std::vector<ls::bf16> rounded;
     for (float v : x) { rounded.emplace_back(v); }
-    all.push_back({"by oneDNN bf16", ours(true, false, ls::element_type::bf16, narrow.data())});
-    all.push_back({"by oneDNN float32", ours(true, true, ls::element_type::f32, w.data())});
-    all.push_back({"oneDNN's whole bf16",
-                   [&] { bench::onednn_product(threads, rounded.data(), narrow.data(), out.data(), rows, s.inputs, s.outputs); }});
+    all.push_back({"oneDNN's float32", [&] { bench::onednn_product(threads, x.data(), w.data(), out.data(), rows, s.inputs, s.outputs); }});
+    all.push_back({"oneDNN's bf16", [&] { bench::onednn_product(threads, rounded.data(), narrow.data(), out.data(), rows, s.inputs, s.outputs); }});
 #endif
     race(all, 9, threads);
     std::printf("%-14s", s.name);
     totals.resize(all.size());
+    names.clear();
     for (std::size_t i = 0; i < all.size(); ++i) {
       auto const t = all[i].median();
       totals[i] += t;
+      names.push_back(all[i].name);
       std::printf("  %s %.0f GFLOP/s", all[i].name.c_str(), 2e-9 * static_cast<double>(rows * s.inputs * s.outputs) / t);
     }
     std::printf("\n");
   }
+  double work = 0;
+  for (auto const& s : shapes) { work += 2e-9 * static_cast<double>(rows * s.inputs * s.outputs); }
+  std::printf("%s, all of a layer:", model);
+  for (std::size_t i = 0; i < totals.size(); ++i) { std::printf(" %s %.0f", names[i].c_str(), work / totals[i]); }
+  std::printf(" GFLOP/s\n");
 }
 
 /// The sum of all 8-byte words, so that every byte is read.
@@ -155,18 +160,10 @@ void decode(int threads, ls::index_t inputs, ls::index_t outputs) {
 
 int main(int argc, char** argv) {
   int const threads = argc > 1 ? std::atoi(argv[1]) : ls::available_threads();
-  std::printf("prefill products, 512 rows, %d threads, medians of 9 in turns\n", threads);
-  for (auto const& [name, shapes] : {std::pair{"110m", shapes_110m}, std::pair{"430m", shapes_430m}}) {
-    std::vector<double> totals;
-    prefill(threads, shapes, totals);
-    // In the order of the contestants: own bf16, own float32, Eigen, then by oneDNN bf16 and float32, and oneDNN's whole product.
-    std::printf("%s, all of a layer: own float32 / Eigen = %.2f", name, totals[2] / totals[1]);
-    if (totals.size() > 3) {
-      std::printf(", of oneDNN's whole product: own bf16 %.2f, by oneDNN bf16 %.2f; by oneDNN / own: bf16 %.2f, float32 %.2f",
-                  totals[5] / totals[0], totals[5] / totals[3], totals[0] / totals[3], totals[1] / totals[4]);
-    }
-    std::printf("\n");
-  }
+  ls::index_t const rows = argc > 2 ? std::atoi(argv[2]) : 512;
+  std::printf("prefill products, %ld rows, %d threads, medians of 9 in turns\n", static_cast<long>(rows), threads);
+  prefill(threads, rows, "110m", shapes_110m);
+  prefill(threads, rows, "430m", shapes_430m);
   std::printf("decode products, %d threads, medians of 7 in turns\n", threads);
   decode(threads, 1024, 4096);
   decode(threads, 4096, 1024);

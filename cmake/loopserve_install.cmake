@@ -11,12 +11,14 @@ write_basic_package_version_file("${PROJECT_BINARY_DIR}/package/loopserveConfigV
 install(FILES "${PROJECT_BINARY_DIR}/package/loopserveConfig.cmake" "${PROJECT_BINARY_DIR}/package/loopserveConfigVersion.cmake"
               "${PROJECT_SOURCE_DIR}/cmake/loopserve_dependencies.cmake" "${PROJECT_SOURCE_DIR}/cmake/loopserve_cuda.cmake" DESTINATION "${package_folder}")
 
-# oneDNN's define and library go into the .pc file where this build has found it: pkg-config cannot look for optional things.
+# The .pc file names oneDNN or Eigen, whichever this build has found: pkg-config cannot look for optional things.
 set(pc_prefix "\${pcfiledir}/../..")
+set(pc_requires " eigen3")
 set(pc_cflags "")
 set(pc_libs "")
 get_target_property(definitions loopserve INTERFACE_COMPILE_DEFINITIONS)
 if("LOOPSERVE_HAS_ONEDNN=1" IN_LIST definitions)
+  set(pc_requires "")
   set(pc_cflags " -DLOOPSERVE_HAS_ONEDNN=1")
   set(pc_libs " -ldnnl")
 endif()

@@ -34,6 +34,8 @@ class LoopserveConan(ConanFile):
         self.requires("utf8proc/2.8.0")
         if self.options.with_onednn:
             self.requires("onednn/[>=2.6 <4]")
+        else:
+            self.requires("eigen/[>=3.4 <6]")
 
     def validate(self):
         check_min_cppstd(self, 20)

@@ -65,29 +65,30 @@ constexpr element_type types[] = {element_type::f32, element_type::f16, element_
 TEST_CASE("the cpu's product is the reference's for every instruction set, stored type, kind of product and ragged or empty size") {
   std::vector<cpu> backends;
   for (isa level : supported_isas()) {
-    for (bool exact : {false, true}) {
-      for (bool onednn : {false, true}) { backends.emplace_back(cpu_options{.threads = 2, .level = level, .exact_products = exact, .onednn = onednn}); }
-    }
+    for (bool exact : {false, true}) { backends.emplace_back(cpu_options{.threads = 2, .level = level, .exact_products = exact}); }
   }
+  auto const agree = [&](element_type type, index_t rows, index_t outputs, index_t cols) {
+    if (type == element_type::q8_0 && cols % 32 != 0) { return; }
+    weights const w(type, outputs, cols);
+    auto const x = numbers(rows * cols, 9);
+    auto const bias = rows % 2 == 0 ? std::vector<float>{} : numbers(outputs, 3);
+    auto const want = product_of(reference(2), x, rows, w.view, bias);
+    for (auto const& b : backends) {
+      // What rounding a factor to bf16 may cost; the products of float32 are far closer.
+      bool const rounded = rows > few_rows_limit && detail::rounds_activations(b, type);
+      double const bound = rounded ? 0x1p-9 * (1 + 1.5 * std::sqrt(static_cast<double>(cols))) : 0x1p-24 * static_cast<double>(8 + cols);
+      INFO("isa " << static_cast<int>(b.isa_level()) << " type " << std::string(name_of(type)) << " rows " << rows << " outputs " << outputs << " cols " << cols << " exact " << b.exact_products());
+      CHECK(largest_difference(product_of(b, x, rows, w.view, bias), want) <= bound);
+    }
+  };
   for (auto type : types) {
     for (index_t rows : {0, 1, 2, 3, 5, 16, 17, 23, 55, 64}) {
       for (index_t outputs : {0, 1, 5, 63, 130}) {
-        for (index_t cols : {0, 1, 31, 32, 96, 101, 544}) {
-          if (type == element_type::q8_0 && cols % 32 != 0) { continue; }
-          weights const w(type, outputs, cols);
-          auto const x = numbers(rows * cols, 9);
-          auto const bias = rows % 2 == 0 ? std::vector<float>{} : numbers(outputs, 3);
-          auto const want = product_of(reference(1), x, rows, w.view, bias);
-          for (auto const& b : backends) {
-            // What rounding a factor to bf16 may cost; the products of float32 are far closer.
-            bool const rounded = b.rounds_activations() && type == element_type::bf16 && rows > few_rows_limit;
-            double const bound = rounded ? 0x1p-9 * (1 + 1.5 * std::sqrt(static_cast<double>(cols))) : 0x1p-24 * static_cast<double>(8 + cols);
-            INFO("isa " << static_cast<int>(b.isa_level()) << " type " << std::string(name_of(type)) << " rows " << rows << " outputs " << outputs << " cols " << cols << " oneDNN " << b.onednn());
-            CHECK(largest_difference(product_of(b, x, rows, w.view, bias), want) <= bound);
-          }
-        }
+        for (index_t cols : {0, 1, 31, 32, 96, 101, 544}) { agree(type, rows, outputs, cols); }
       }
     }
+    for (index_t rows = 1; rows <= 200; ++rows) { agree(type, rows, 65 + rows % 4, 64); }
+    for (index_t rows : {256, 257, 300, 513}) { agree(type, rows, 67, 96); }
   }
 }
 
@@ -116,26 +117,25 @@ TEST_CASE("a row has the same bits alone, among others and with any number of th
   index_t const cols = 544;
   index_t const outputs = 200;
   for (isa level : supported_isas()) {
-    for (bool onednn : {false, true}) {
-      for (auto type : types) {
-        weights const w(type, outputs, cols);
-        auto const bias = numbers(outputs, 3);
-        auto const x = numbers(128 * cols, 9);
-        auto const rows_of = [&](cpu const& b, index_t first, index_t count) {
-          return product_of(b, {x.begin() + first * cols, x.begin() + (first + count) * cols}, count, w.view, bias);
-        };
-        cpu const one(cpu_options{.threads = 1, .level = level, .onednn = onednn});
-        INFO("isa " << static_cast<int>(level) << " oneDNN " << onednn << " type " << std::string(name_of(type)));
-        for (int threads : {1, 2, 3}) {
-          cpu const b(cpu_options{.threads = threads, .level = level, .onednn = onednn});
-          // Of each kind of product: a few rows, own tiles, whole and padded tiles of oneDNN.
-          for (std::vector<index_t> const& counts : {std::vector<index_t>{16, 1, 2, 3, 4, 5, 9}, {40, 17, 18, 23}, {128, 52, 63, 64, 103, 127}}) {
-            auto const all = rows_of(one, 0, counts.front());
-            for (index_t count : counts) {
-              for (index_t first : {index_t{0}, (counts.front() - count) / 2, counts.front() - count}) {
-                auto const part = rows_of(b, first, count);
-                CHECK(same_bits(part.data(), all.data() + first * outputs, count * outputs));
-              }
+    for (auto type : types) {
+      weights const w(type, outputs, cols);
+      auto const bias = numbers(outputs, 3);
+      auto const x = numbers(512 * cols, 9);
+      auto const rows_of = [&](cpu const& b, index_t first, index_t count) {
+        return product_of(b, {x.begin() + first * cols, x.begin() + (first + count) * cols}, count, w.view, bias);
+      };
+      cpu const one(cpu_options{.threads = 1, .level = level});
+      INFO("isa " << static_cast<int>(level) << " type " << std::string(name_of(type)));
+      for (int threads : {1, 2, 3}) {
+        cpu const b(cpu_options{.threads = threads, .level = level});
+        // Of each kind of product: a few rows; tiles of 24, of 64 and of 256 rows, whole and padded (those of 64 for oneDNN where Eigen takes 128 or 256).
+        for (std::vector<index_t> const& counts :
+             {std::vector<index_t>{16, 1, 2, 3, 4, 5, 9}, {24, 17, 18, 23}, {64, 57, 58, 63}, {128, 121, 125, 127}, {512, 498, 505}}) {
+          auto const all = rows_of(one, 0, counts.front());
+          for (index_t count : counts) {
+            for (index_t first : {index_t{0}, (counts.front() - count) / 2, counts.front() - count}) {
+              auto const part = rows_of(b, first, count);
+              CHECK(same_bits(part.data(), all.data() + first * outputs, count * outputs));
             }
           }
         }
@@ -144,19 +144,44 @@ TEST_CASE("a row has the same bits alone, among others and with any number of th
   }
 }
 
-TEST_CASE("more rows than a block and more inputs than a panel") {
+TEST_CASE("many rows and many inputs") {
   index_t const cols = 2100;
-  index_t const rows = many_rows_block + 5;
+  index_t const rows = 773;
   index_t const outputs = 66;
   weights const w(element_type::bf16, outputs, cols);
   auto const x = numbers(rows * cols, 9);
   auto const want = product_of(reference(2), x, rows, w.view, {});
   for (bool exact : {false, true}) {
-    for (bool onednn : {false, true}) {
-      auto const got = product_of(cpu(cpu_options{.threads = 2, .exact_products = exact, .onednn = onednn}), x, rows, w.view, {});
-      CHECK(largest_difference(got, want) <= (exact ? 3e-4 : 0.15));
+    cpu const b(cpu_options{.threads = 2, .exact_products = exact});
+    CHECK(largest_difference(product_of(b, x, rows, w.view, {}), want) <= (detail::rounds_activations(b, element_type::bf16) ? 0.15 : 3e-4));
+  }
+}
+
+TEST_CASE("tiles hold all rows with little padding") {
+  for (index_t most : {64, 256}) {
+    for (index_t rows = few_rows_limit + 1; rows <= 2000; ++rows) {
+      detail::row_tiles const tiles(rows, most);
+      CAPTURE(rows);
+      CHECK(tiles.height <= most);
+      CHECK(tiles.height % 8 == 0);
+      CHECK(tiles.count * tiles.height >= rows);
+      CHECK(tiles.count * tiles.height < rows + 8 * tiles.count);
+      CHECK((tiles.count - 1) * most < rows);
     }
   }
+}
+
+TEST_CASE("libraries are held to one thread, and the number is given back") {
+#ifdef _OPENMP
+  int const before = omp_get_max_threads();
+  {
+    detail::one_library_thread const alone;
+    CHECK(omp_get_max_threads() == 1);
+  }
+  weights const w(element_type::bf16, 130, 96);
+  product_of(cpu(2), numbers(64 * 96, 9), 64, w.view, {});
+  CHECK(omp_get_max_threads() == before);
+#endif
 }
 
 TEST_CASE("shapes that do not agree are refused") {
@@ -168,21 +193,16 @@ TEST_CASE("shapes that do not agree are refused") {
   CHECK_THROWS_AS(matmul(cpu(1), tensor_view<float const, 2>(x.data(), {1, 8}), w.view, std::span<float const>(out.data(), 3), tensor_view<float, 2>(out.data(), {1, 4})), error);
 }
 
+TEST_CASE("activations are rounded where bf16 meets bf16 in oneDNN alone, and never in exact products") {
+  for (auto type : types) {
+    CHECK_FALSE(detail::rounds_activations(cpu(cpu_options{.exact_products = true}), type));
+    if (type != element_type::bf16) { CHECK_FALSE(detail::rounds_activations(cpu(1), type)); }
+  }
 #if LOOPSERVE_USE_ONEDNN
-TEST_CASE("oneDNN has the kernels that products of many rows ask it for") {
-  if (best_isa() == isa::avx512) { CHECK(detail::onednn_tile::find<float>(96)); }
-  if (has_bf16_products()) { CHECK(detail::onednn_tile::find<bf16>(96)); }
-}
-
-TEST_CASE("oneDNN is held to one thread and gives the number back") {
-  int const before = omp_get_max_threads();
-  weights const w(element_type::bf16, 130, 96);
-  product_of(cpu(2), numbers(64 * 96, 9), 64, w.view, {});
-  CHECK(omp_get_max_threads() == before);
-}
-
-TEST_CASE("oneDNN takes what whole tiles hold with little padding") {
-  for (index_t rows : {52, 64, 103, 128, 256, 512, 1000}) { CHECK(detail::onednn_takes(rows)); }
-  for (index_t rows : {17, 51, 65, 102, 129}) { CHECK_FALSE(detail::onednn_takes(rows)); }
-}
+  auto const there = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
+  auto const wanted = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
+  CHECK(detail::rounds_activations(cpu(1), element_type::bf16) == ((there & wanted) == wanted));
+#else
+  CHECK_FALSE(detail::rounds_activations(cpu(1), element_type::bf16));
 #endif
+}

@@ -13,5 +13,5 @@ int main() {
     return 1;
   }
   if (loopserve::version.minor != version_elsewhere().minor) { return 1; }
-  std::puts("two translation units agree");
+  std::printf("two translation units agree, products by %s\n", LOOPSERVE_USE_ONEDNN ? "oneDNN" : "Eigen");
 }

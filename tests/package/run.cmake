@@ -16,10 +16,17 @@ if(CONSUMER STREQUAL "pkg_config")
   separate_arguments(flags UNIX_COMMAND "${flags}")
   run("${CXX}" -std=c++20 ${sources} ${flags} -o "${program}")
 elseif(CONSUMER STREQUAL "bare")
-  # No OpenMP, no oneDNN: standard threads and own products.
-  run("${CXX}" -std=c++20 "-I${SOURCE}/include" ${sources} -lpcre2-8 -lutf8proc -pthread -o "${program}")
+  # No OpenMP, no oneDNN: standard threads and Eigen.
+  run("${CXX}" -std=c++20 "-I${SOURCE}/include" "-I${EIGEN_INCLUDE}" ${sources} -lpcre2-8 -lutf8proc -pthread -o "${program}")
+elseif(CONSUMER STREQUAL "bare_onednn")
+  run("${CXX}" -std=c++20 "-I${SOURCE}/include" -fopenmp -DLOOPSERVE_HAS_ONEDNN=1 ${sources} -lpcre2-8 -lutf8proc -ldnnl -pthread -o "${program}")
 else()
-  run("${CMAKE_COMMAND}" -G "${GENERATOR}" -S "${SOURCE}/tests/package/${CONSUMER}" -B "${build}" "-DCMAKE_CXX_COMPILER=${CXX}" "-DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER}"
+  set(folder "${CONSUMER}")
+  if(CONSUMER STREQUAL "find_package_eigen")
+    set(folder find_package)
+    set(ONEDNN OFF)
+  endif()
+  run("${CMAKE_COMMAND}" -G "${GENERATOR}" -S "${SOURCE}/tests/package/${folder}" -B "${build}" "-DCMAKE_CXX_COMPILER=${CXX}" "-DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER}"
       "-DCMAKE_PREFIX_PATH=${PREFIX}" "-DLOOPSERVE_SOURCE=${SOURCE}" "-DLOOPSERVE_WITH_ONEDNN=${ONEDNN}")
   run("${CMAKE_COMMAND}" --build "${build}")
 endif()

@@ -29,8 +29,8 @@
 #define LOOPSERVE_X86_64 0
 #endif
 
-// oneDNN, where the build says that it is there (LOOPSERVE_HAS_ONEDNN). Through OpenMP it is told how many threads to use.
-#if defined(LOOPSERVE_HAS_ONEDNN) && LOOPSERVE_USE_OPENMP && LOOPSERVE_X86_64
+// oneDNN, where the build says that it is there (LOOPSERVE_HAS_ONEDNN); otherwise Eigen. Through OpenMP oneDNN is told how many threads to use.
+#if defined(LOOPSERVE_HAS_ONEDNN) && LOOPSERVE_USE_OPENMP
 #define LOOPSERVE_USE_ONEDNN 1
 #else
 #define LOOPSERVE_USE_ONEDNN 0
@@ -41,15 +41,11 @@
 #define LOOPSERVE_AVX2_BEGIN _Pragma("clang attribute push(__attribute__((target(\"avx2,fma,f16c\"))), apply_to = function)")
 #define LOOPSERVE_AVX512_BEGIN \
   _Pragma("clang attribute push(__attribute__((target(\"avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c\"))), apply_to = function)")
-#define LOOPSERVE_AVX512_BF16_BEGIN \
-  _Pragma("clang attribute push(__attribute__((target(\"avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c\"))), apply_to = function)")
 #define LOOPSERVE_TARGET_END _Pragma("clang attribute pop")
 #elif LOOPSERVE_X86_64
 #define LOOPSERVE_AVX2_BEGIN _Pragma("GCC push_options") _Pragma("GCC target(\"avx2,fma,f16c\")")
 #define LOOPSERVE_AVX512_BEGIN \
   _Pragma("GCC push_options") _Pragma("GCC target(\"avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,prefer-vector-width=512\")")
-#define LOOPSERVE_AVX512_BF16_BEGIN \
-  _Pragma("GCC push_options") _Pragma("GCC target(\"avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,prefer-vector-width=512\")")
 #define LOOPSERVE_TARGET_END _Pragma("GCC pop_options")
 #endif
 

@@ -11,9 +11,8 @@ namespace loopserve {
 
 struct cpu_options {
   int threads = 0;              ///< 0: as many as the machine has. Results do not depend on it.
-  isa level = best_isa();       ///< a lower one of supported_isas(), to test it; results may differ in the last bits
+  isa level = best_isa();       ///< of own kernels; a lower one of supported_isas(), to test it: results may differ in the last bits
   bool exact_products = false;  ///< products of many rows keep float32 activations; otherwise they are rounded to bf16 where weights are bf16 and that is faster
-  bool onednn = true;           ///< products of many rows by oneDNN where the build has it (see matmul.hpp); otherwise by own kernels
 };
 
 /// All cores and vector instructions of the host, chosen at run time; what it does not override is the reference's.
@@ -25,7 +24,7 @@ class cpu : public reference {
   explicit cpu(int threads = 0) : cpu(cpu_options{.threads = threads}) {}
 
   /// Throws error where the machine lacks the instruction set asked for.
-  explicit cpu(cpu_options const& o) : reference(o.threads), level_(o.level), exact_products_(o.exact_products), onednn_(o.onednn) {
+  explicit cpu(cpu_options const& o) : reference(o.threads), level_(o.level), exact_products_(o.exact_products) {
     auto const supported = supported_isas();
     check(!supported.empty(), "this processor lacks AVX2, FMA or F16C: compile with LOOPSERVE_PORTABLE, or use the reference backend");
     check(std::ranges::find(supported, level_) != supported.end(), "this machine does not have the instruction set that the cpu backend was asked to use");
@@ -33,15 +32,10 @@ class cpu : public reference {
 
   isa isa_level() const { return level_; }
   bool exact_products() const { return exact_products_; }
-  bool onednn() const { return onednn_; }
-
-  /// Whether products of many rows with bf16 weights round activations to bf16.
-  bool rounds_activations() const { return !exact_products_ && level_ == isa::avx512 && has_bf16_products(); }
 
  private:
   isa level_;
   bool exact_products_;
-  bool onednn_;
 };
 
 static_assert(backend<cpu>);

@@ -31,15 +31,6 @@ inline isa best_isa() {
   return supported.empty() ? isa::baseline : supported.back();
 }
 
-/// Whether products of bf16 numbers have instructions of their own here, so that rounding activations to bf16 buys speed.
-inline bool has_bf16_products() {
-#if LOOPSERVE_X86_64
-  return best_isa() == isa::avx512 && __builtin_cpu_supports("avx512bf16");
-#else
-  return false;
-#endif
-}
-
 /// Picks one of the kernels, which are of the same type: `choose(b.isa_level(), baseline::f, avx2::f, avx512::f)(arguments...)`.
 template <class Function>
 constexpr Function* choose(isa level, Function* baseline, Function* avx2, Function* avx512) {
