@@ -160,7 +160,7 @@ TEST_CASE("many rows and many inputs") {
 TEST_CASE("tiles hold all rows with little padding") {
   for (index_t most : {64, 256}) {
     for (index_t rows = few_rows_limit + 1; rows <= 2000; ++rows) {
-      detail::row_tiles const tiles(rows, most);
+      detail::padded_tiles const tiles(rows, most);
       CAPTURE(rows);
       CHECK(tiles.height <= most);
       CHECK(tiles.height % 8 == 0);

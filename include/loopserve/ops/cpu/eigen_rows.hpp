@@ -30,7 +30,7 @@ inline bool rounds_activations(cpu const&, element_type) { return false; }
 /// out = x w^T + bias for more than a few rows, every row of x contiguous.
 inline void many_rows(cpu const& b, product const& job, tensor_view<float const, 2> x) {
   using matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-  row_tiles const tiles(job.rows(), eigen_rows);
+  padded_tiles const tiles(job.rows(), eigen_rows);
   index_t const inputs = job.w.cols;
   multiply_in_tiles<float>(b, job, x, tiles, inputs, [&](float const* panel, float* sums) {
     return [=](float const* rows) {

@@ -97,7 +97,7 @@ inline bool rounds_activations(cpu const& b, element_type type) {
 template <class E>
 void many_rows_by_onednn(cpu const& b, product const& job, tensor_view<float const, 2> x) {
   index_t const inputs = std::max<index_t>(1, (job.w.cols + onednn_inputs - 1) / onednn_inputs) * onednn_inputs;
-  row_tiles const tiles(job.rows(), onednn_rows);
+  padded_tiles const tiles(job.rows(), onednn_rows);
   auto const tile = onednn_tile::find<E>(tiles.height, inputs);
   check(tile.has_value(), "matmul: oneDNN has no product of so many inputs");
   multiply_in_tiles<E>(b, job, x, tiles, inputs, [&](E* panel, float* sums) { return onednn_tile::task(*tile, panel, sums); });

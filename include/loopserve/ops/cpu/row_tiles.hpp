@@ -31,11 +31,11 @@ inline constexpr index_t panel_outputs = 64;
 namespace loopserve::detail {
 
 /// The tiles of a product: as few as `most` rows a tile allow, all of the same height, a multiple of 8, so that padding stays small whatever the number.
-struct row_tiles {
+struct padded_tiles {
   index_t height;
   index_t count;
 
-  row_tiles(index_t rows, index_t most) : height(0), count((rows + most - 1) / most) { height = ((rows + count - 1) / count + 7) / 8 * 8; }
+  padded_tiles(index_t rows, index_t most) : height(0), count((rows + most - 1) / most) { height = ((rows + count - 1) / count + 7) / 8 * 8; }
 };
 
 /// While it lives, libraries that go by OpenMP use the calling thread alone.
@@ -89,7 +89,7 @@ E* copied_rows(cpu const& b, tensor_view<float const, 2> x, index_t rows, index_
 /// those beyond are zeros, an even number of them for bf16. `start(panel, sums)` makes a task's library product of one shape: called with a tile's rows
 /// (tiles.height, inputs) it leaves sums (tiles.height, panel_outputs) of them times the panel (inputs, panel_outputs), of which bf16 lie as pairs of inputs.
 template <class E, class Start>
-void multiply_in_tiles(cpu const& b, product const& job, tensor_view<float const, 2> x, row_tiles tiles, index_t inputs, Start const& start) {
+void multiply_in_tiles(cpu const& b, product const& job, tensor_view<float const, 2> x, padded_tiles tiles, index_t inputs, Start const& start) {
   auto const level = b.isa_level();
   auto* const write = choose(level, baseline::write_outputs, avx2::write_outputs, avx512::write_outputs);
   E* const rows = copied_rows<E>(b, x, tiles.count * tiles.height, inputs);
