@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sourced by the other scripts: `need PACKAGE...` installs the Debian packages that are missing (as root, or by sudo).
-build_packages=(g++ cmake ninja-build pkg-config nlohmann-json3-dev libpcre2-dev libutf8proc-dev libdnnl-dev libeigen3-dev libcli11-dev)
+build_packages=(g++ cmake ninja-build pkg-config libjansson-dev libpcre2-dev libutf8proc-dev libdnnl-dev libeigen3-dev libcli11-dev nlohmann-json3-dev)
 test_packages=(doctest-dev libbenchmark-dev python3)
 clang_packages=(clang-14 libclang-rt-14-dev libomp-14-dev)
 

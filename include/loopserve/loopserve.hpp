@@ -84,11 +84,13 @@
 #include <loopserve/model/gguf_tensor_type.hpp>
 #include <loopserve/model/gguf_value.hpp>
 #include <loopserve/model/json_file.hpp>
+#include <loopserve/model/json_value.hpp>
 #include <loopserve/model/load_weights.hpp>
 #include <loopserve/model/mapped_file.hpp>
 #include <loopserve/model/model.hpp>
 #include <loopserve/model/model_config.hpp>
 #include <loopserve/model/model_files.hpp>
+#include <loopserve/model/parse_json.hpp>
 #include <loopserve/model/resident_weights.hpp>
 #include <loopserve/model/rope_settings.hpp>
 #include <loopserve/model/safetensors.hpp>

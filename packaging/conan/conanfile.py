@@ -29,7 +29,7 @@ class LoopserveConan(ConanFile):
         basic_layout(self)
 
     def requirements(self):
-        self.requires("nlohmann_json/3.11.2")
+        self.requires("jansson/2.14")
         self.requires("pcre2/10.42")
         self.requires("utf8proc/2.8.0")
         if self.options.with_onednn:

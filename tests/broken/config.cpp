@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <string>
 
+#include <nlohmann/json.hpp>
+
 #include <loopserve/core/rng.hpp>
 #include <loopserve/model/load_weights.hpp>
 #include <loopserve/model/model_files.hpp>
@@ -52,10 +54,11 @@ TEST_CASE("a configuration that lacks a number, or has an absurd one, is refused
     CHECK(contains(without(key), "config.json: '" + std::string(key) + "': expected a value, found none"));
   }
   for (char const* key : {"hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size"}) {
-    for (json const& bad : {json(0), json(-4), json(1.5), json("64"), json(true), json(1e30), json(std::uint64_t{1} << 63), json::array({1})}) {
+    for (auto const& [bad, shown] : std::vector<std::pair<json, std::string>>{{0, "0"}, {-4, "-4"}, {1.5, "1.5"}, {"64", "\"64\""}, {true, "true"}, {1e30, "1e30"},
+                                                                             {std::uint64_t{1} << 63, "9.2233720368547"}, {json::array({1}), "[1]"}}) {
       auto const said = with(key, bad);
       CHECK(contains(said, "config.json: '" + std::string(key) + "': expected a whole number from 1 to "));
-      CHECK(contains(said, ", found " + bad.dump()));
+      CHECK(contains(said, ", found " + shown));
     }
   }
   CHECK(contains(with("num_key_value_heads", 3), "expected a divisor of num_attention_heads = 4, found 3"));
@@ -94,8 +97,8 @@ TEST_CASE("config.json that is no JSON") {
   for (std::size_t n = 0; n < text.size(); ++n) { CHECK(complete(loading(text.substr(0, n)), "config.json")); }
   CHECK(contains(loading("[]"), "config.json: its content: expected a JSON object, found array"));
   CHECK(contains(loading(replaced(text, "silu", "\xff\xfe")), "expected JSON in UTF-8"));
-  CHECK(contains(loading(replaced(text, "{", R"({"vocab_size":1,)")), "expected every key of an object once, found 'vocab_size' twice"));
-  CHECK(contains(loading(std::string(100000, '[')), "expected nesting of at most 64 levels"));
+  CHECK(contains(loading(replaced(text, "{", R"({"vocab_size":1,)")), "expected every key of an object once, found a fault: duplicate object key near '\"vocab_size\"'"));
+  CHECK(contains(loading(std::string(100000, '[')), "maximum parsing depth reached"));
   counter_rng const draw{3};
   for (std::uint64_t i = 0; i < 500; ++i) {
     auto bytes = text;

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include <loopserve/model/model_config.hpp>
 #include <loopserve/model/model_files.hpp>
 
@@ -21,7 +23,8 @@ json base(char const* family) {
           {"intermediate_size", 128}, {"vocab_size", 100}, {"rms_norm_eps", 1e-5}, {"max_position_embeddings", 4096}};
 }
 
-model_config read(json const& config) { return read_model_config(json_file(config, "config.json")); }
+json_file file_of(json const& content, std::string const& name) { return json_file(parse_json(content.dump(), {.file = name}), name); }
+model_config read(json const& config) { return read_model_config(file_of(config, "config.json")); }
 
 json with(char const* family, json const& more) {
   auto config = base(family);
@@ -80,13 +83,13 @@ TEST_CASE("rope: old and new spelling, and the types") {
 }
 
 TEST_CASE("end-of-sequence ids come from generation_config.json first") {
-  auto const config = json_file(with("llama", {{"eos_token_id", 5}, {"bos_token_id", 1}}), "config.json");
+  auto const config = file_of(with("llama", {{"eos_token_id", 5}, {"bos_token_id", 1}}), "config.json");
   auto const plain = read_model_config(config);
   CHECK(plain.eos_ids == std::vector<token_id>{token_id{5}});
   CHECK(plain.bos_id == token_id{1});
-  json_file const generation(json{{"eos_token_id", {7, 8}}}, "generation_config.json");
+  auto const generation = file_of(json{{"eos_token_id", {7, 8}}}, "generation_config.json");
   CHECK(read_model_config(config, &generation).eos_ids == std::vector<token_id>{token_id{7}, token_id{8}});
-  json_file const empty(json::object(), "generation_config.json");
+  auto const empty = file_of(json::object(), "generation_config.json");
   CHECK(read_model_config(config, &empty).eos_ids == plain.eos_ids);
 }
 

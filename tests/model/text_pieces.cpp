@@ -6,6 +6,8 @@
 #include <thread>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include <loopserve/core/rng.hpp>
 #include <loopserve/model/text/text_stream.hpp>
 #include <loopserve/model/text/tokenizer.hpp>

@@ -27,7 +27,7 @@ def main(root, version):
     found = re.search(r'^\s+version = "(.*)"', recipe, re.M)
     if not found or found.group(1) != version:
         said.append(f"conanfile.py does not say version {version}")
-    for vcpkg, conan in (("nlohmann-json", "nlohmann_json"), ("pcre2", "pcre2"), ("utf8proc", "utf8proc"), ("eigen3", "eigen")):
+    for vcpkg, conan in (("jansson", "jansson"), ("pcre2", "pcre2"), ("utf8proc", "utf8proc"), ("eigen3", "eigen")):
         if vcpkg not in names:
             said.append(f"vcpkg.json does not depend on {vcpkg}")
         if f'requires("{conan}/' not in recipe:

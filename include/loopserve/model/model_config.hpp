@@ -100,32 +100,33 @@ inline std::vector<int> read_windows(json_file const& config, model_family const
   std::vector<int> windows(static_cast<std::size_t>(layers), 0);
   if (family.window == 0 || (family.window_by_switch && !config.boolean_or("use_sliding_window", false))) { return windows; }
   // null means none; a file that does not speak of it has the family's own.
-  bool const silent = !config.value().contains("sliding_window");
+  bool const silent = !config.value().has("sliding_window");
   if (!silent && !config.has("sliding_window")) { return windows; }
   int const window = silent ? family.window : static_cast<int>(config.integer("sliding_window", 1));
   int const first = family.window_by_switch ? config.has("max_window_layers") ? static_cast<int>(config.integer("max_window_layers", 0)) : 28 : 0;
   for (int l = 0; l < layers; ++l) { windows[static_cast<std::size_t>(l)] = l >= first ? window : 0; }
   if (config.has("layer_types")) {
-    auto const& types = config.at("layer_types");
-    if (!types.is_array() || types.size() != windows.size()) { config.wrong("layer_types", "a type for each of the " + std::to_string(layers) + " layers"); }
+    auto const types = config.at("layer_types").items();
+    if (types.size() != windows.size()) { config.wrong("layer_types", "a type for each of the " + std::to_string(layers) + " layers"); }
     for (std::size_t l = 0; l < windows.size(); ++l) {
-      if (types[l] != "full_attention" && types[l] != "sliding_attention") { config.wrong("layer_types", "full_attention or sliding_attention"); }
-      windows[l] = types[l] == "sliding_attention" ? window : 0;
+      auto const& type = types[l];
+      if (!type.is_text("full_attention") && !type.is_text("sliding_attention")) { config.wrong("layer_types", "full_attention or sliding_attention"); }
+      windows[l] = type.is_text("sliding_attention") ? window : 0;
     }
   }
   return windows;
 }
 
 /// A token id, or a list of them.
-inline std::vector<token_id> read_ids(json_file const& config, std::string const& key) {
+inline std::vector<token_id> read_ids(json_file const& config, std::string_view key) {
   std::vector<token_id> ids;
   if (!config.has(key)) { return ids; }
-  auto const& value = config.at(key);
+  auto const value = config.at(key);
   if (value.is_array()) {
-    for (auto const& one : value) {
-      bool const fits = one.is_number_integer() && one.get<std::int64_t>() >= 0 && one.get<std::int64_t>() <= std::numeric_limits<std::int32_t>::max();
-      if (!fits) { config.wrong(key, "token ids"); }
-      ids.push_back(token_id{one.get<std::int32_t>()});
+    for (auto const& one : value.items()) {
+      auto const id = one.integer();
+      if (!id || *id < 0 || *id > std::numeric_limits<std::int32_t>::max()) { config.wrong(key, "token ids"); }
+      ids.push_back(token_id{static_cast<std::int32_t>(*id)});
     }
   } else {
     ids.push_back(token_id{static_cast<std::int32_t>(config.integer(key, 0))});

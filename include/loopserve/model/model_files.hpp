@@ -75,12 +75,10 @@ class model_files : public std::enable_shared_from_this<model_files> {
     if (!fs::exists(config)) { return ""; }
     auto const file = json_file::open(config);
     if (!file.has("chat_template")) { return ""; }
-    auto const& source = file.at("chat_template");
+    auto const source = file.at("chat_template");
     if (!source.is_array()) { return file.string("chat_template"); }
-    for (auto const& one : source) {  // several by name
-      if (one.is_object() && one.value("name", nlohmann::json()) == "default" && one.value("template", nlohmann::json()).is_string()) {
-        return one["template"].get<std::string>();
-      }
+    for (auto const& one : source.items()) {  // several by name
+      if (one["name"].is_text("default") && one["template"].is_string()) { return one["template"].text(); }
     }
     file.wrong("chat_template", "a string, or a list with one named default");
   }
@@ -168,18 +166,18 @@ class model_files : public std::enable_shared_from_this<model_files> {
   void add_shards(json_file const& index) {
     auto const map = index.object("weight_map");
     std::set<std::string> shards;
-    for (auto const& [name, shard] : map.value().items()) {
+    for (auto const& [name, shard] : map.value().members()) {
       // A shard lies beside its index: names that lead elsewhere are refused.
-      if (!shard.is_string() || shard.get<std::string>().empty() || shard.get<std::string>().find_first_of("/\\") != std::string::npos) {
+      if (!shard.is_string() || shard.text().empty() || shard.text().find_first_of("/\\") != std::string::npos) {
         map.wrong(name, "the name of a file in the same folder");
       }
-      shards.insert(shard.get<std::string>());
+      shards.insert(shard.text());
     }
     for (auto const& shard : shards) { add_safetensors(path_ + "/" + shard); }
     index_tensors();
-    for (auto const& [name, shard] : map.value().items()) {
+    for (auto const& [name, shard] : map.value().members()) {
       auto const found = index_.find(name);
-      auto const file = path_ + "/" + shard.get<std::string>();
+      auto const file = path_ + "/" + shard.text();
       if (found == index_.end() || tensors_[found->second].file != file) {
         bad_file(index.file(), "tensor '" + shown(name) + "'", "it in " + file, found == index_.end() ? "it in no shard" : "it in " + tensors_[found->second].file);
       }

@@ -11,11 +11,10 @@
 #include <utility>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 #include <loopserve/model/bad_file.hpp>
-#include <loopserve/model/json_file.hpp>
+#include <loopserve/model/json_value.hpp>
 #include <loopserve/model/mapped_file.hpp>
+#include <loopserve/model/parse_json.hpp>
 #include <loopserve/model/tensor_entry.hpp>
 
 namespace loopserve {
@@ -48,25 +47,27 @@ class safetensors {
     if (length > std::min(room, longest_header)) {
       bad_file_at(file_, 0, "the header's length", "at most " + std::to_string(std::min(room, longest_header)) + " bytes", std::to_string(length));
     }
-    auto const header = parse_json({reinterpret_cast<char const*>(bytes.data()) + sizeof length, static_cast<std::size_t>(length)}, file_, sizeof length, 3);
+    auto const header = parse_json({reinterpret_cast<char const*>(bytes.data()) + sizeof length, static_cast<std::size_t>(length)},
+                                   {.file = file_, .start = sizeof length, .unique_keys = true});
     if (!header.is_object()) { bad_file_at(file_, sizeof length, "the header", "a JSON object", header.type_name()); }
-    for (auto const& [name, value] : header.items()) {
+    for (auto const& [name, value] : header.members()) {
       if (name != "__metadata__") { tensors_.push_back(read_tensor(name, value)); }
     }
     place_tensors(bytes.subspan(sizeof length + length), sizeof length + length);
     for (auto& tensor : tensors_) { align_tensor(tensor, keepers_); }
   }
 
-  tensor_entry read_tensor(std::string const& name, nlohmann::json const& value) const {
+  tensor_entry read_tensor(std::string const& name, json_value const& value) const {
     auto const what = "tensor '" + shown(name) + "'";
     for (char const* key : {"dtype", "shape", "data_offsets"}) {
-      if (!value.is_object() || !value.contains(key)) { bad_file(file_, what, "dtype, shape and data_offsets in the header", std::string("no ") + key); }
+      if (!value.has(key)) { bad_file(file_, what, "dtype, shape and data_offsets in the header", std::string("no ") + key); }
     }
     tensor_entry t;
     t.name = name;
     t.file = file_;
-    if (!value["dtype"].is_string()) { bad_file(file_, "dtype of " + what, "a string", value["dtype"].type_name()); }
-    auto const type = value["dtype"].get<std::string>();
+    auto const dtype = value["dtype"];
+    if (!dtype.is_string()) { bad_file(file_, "dtype of " + what, "a string", dtype.type_name()); }
+    auto const type = dtype.text();
     t.type_name = lower(shown(type));
     if (type == "F32") { t.type = element_type::f32; }
     if (type == "F16") { t.type = element_type::f16; }
@@ -79,7 +80,7 @@ class safetensors {
     }
     auto const offsets = numbers(value["data_offsets"], "data_offsets of " + what);
     if (offsets.size() != 2 || offsets[0] > offsets[1] || offsets[1] > largest) {
-      bad_file(file_, "data_offsets of " + what, "[begin, end], ascending and inside the file", shown(value["data_offsets"].dump()));
+      bad_file(file_, "data_offsets of " + what, "[begin, end], ascending and inside the file", shown(value["data_offsets"].written()));
     }
     t.offset = static_cast<index_t>(offsets[0]);
     t.bytes = static_cast<index_t>(offsets[1] - offsets[0]);
@@ -92,7 +93,10 @@ class safetensors {
 
   /// Turns offsets into the data section into offsets into the file; every byte of the section belongs to exactly one tensor.
   void place_tensors(std::span<unsigned char const> data, std::uint64_t start) {
-    std::sort(tensors_.begin(), tensors_.end(), [](auto const& a, auto const& b) { return std::pair(a.offset, a.bytes) < std::pair(b.offset, b.bytes); });
+    std::vector<tensor_entry> sorted;
+    sorted.reserve(tensors_.size());
+    for (auto* const t : by_offset(tensors_)) { sorted.push_back(std::move(*t)); }
+    tensors_ = std::move(sorted);
     index_t end = 0;
     for (auto& t : tensors_) {
       auto const what = "tensor '" + shown(t.name) + "'";
@@ -113,12 +117,13 @@ class safetensors {
     }
   }
 
-  std::vector<std::uint64_t> numbers(nlohmann::json const& list, std::string const& what) const {
+  std::vector<std::uint64_t> numbers(json_value const& list, std::string const& what) const {
     if (!list.is_array()) { bad_file(file_, what, "a list of numbers", list.type_name()); }
     std::vector<std::uint64_t> out;
-    for (auto const& value : list) {
-      if (!value.is_number_unsigned()) { bad_file(file_, what, "whole numbers that are not negative", shown(value.dump())); }
-      out.push_back(value.get<std::uint64_t>());
+    for (auto const& value : list.items()) {
+      auto const number = value.integer();
+      if (!number || *number < 0) { bad_file(file_, what, "whole numbers that are not negative", shown(value.written())); }
+      out.push_back(static_cast<std::uint64_t>(*number));
     }
     return out;
   }

@@ -1,84 +1,65 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <nlohmann/json.hpp>
-
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include <loopserve/core/error.hpp>
+#include <loopserve/model/bad_file.hpp>
+#include <loopserve/model/json_value.hpp>
+#include <loopserve/model/mapped_file.hpp>
 
 namespace loopserve::detail {
 
 /// Throws `format_error` naming the file where it cannot be read.
 [[gnu::cold]] inline std::string read_text_file(std::filesystem::path const& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::string text;
-  if (in) { text.assign(std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()); }
-  if (!in && !in.eof()) { throw format_error(path.string() + ": cannot be read"); }
-  return text;
-}
-
-/// Throws `format_error` with file and offset for what is not JSON in UTF-8.
-[[gnu::cold]] inline nlohmann::json parse_json(std::string_view text, std::string const& where) {
-  try {
-    return nlohmann::json::parse(text.begin(), text.end());
-  } catch (nlohmann::json::parse_error const& e) {
-    throw format_error(where + ": offset " + std::to_string(e.byte > 0 ? e.byte - 1 : 0) + ": expected JSON in UTF-8; " + e.what());
-  } catch (nlohmann::json::exception const& e) {  // a number beyond a double's range is no parse_error
-    throw format_error(where + ": expected JSON in UTF-8 with numbers in range; " + e.what());
-  }
+  mapped_file const file(path.string());
+  auto const bytes = file.bytes();
+  return {reinterpret_cast<char const*>(bytes.data()), bytes.size()};
 }
 
 /// A value inside a JSON file with the way to it, for errors that name both. A missing member and null are the same.
 class json_part {
  public:
-  [[gnu::cold, gnu::noinline]] json_part(nlohmann::json const& value, std::string file) : value_(&value), file_(std::move(file)) {}
+  [[gnu::cold, gnu::noinline]] json_part(json_value value, std::string file) : value_(std::move(value)), file_(std::move(file)) {}
   // Out of line: they stand at a hundred places that run once.
   [[gnu::cold, gnu::noinline]] json_part(json_part const& other) : value_(other.value_), file_(other.file_), way_(other.way_) {}
   json_part& operator=(json_part const&) = delete;
   [[gnu::cold, gnu::noinline]] ~json_part() {}
 
-  bool missing() const { return value_->is_null(); }
-  nlohmann::json const& value() const { return *value_; }
+  bool missing() const { return value_.is_null(); }
+  json_value const& value() const { return value_; }
 
   [[gnu::cold]] json_part operator[](char const* key) const {
-    static nlohmann::json const null;
-    if (!missing()) { expect(value_->is_object(), "an object"); }
-    auto const* found = &null;
-    if (!missing()) {
-      if (auto const it = value_->find(key); it != value_->end()) { found = &*it; }
-    }
-    return {*found, file_, way_.empty() ? std::string(key) : way_ + "." + key};
+    if (!missing()) { expect(value_.is_object(), "an object"); }
+    return {value_[key], file_, way_.empty() ? std::string(key) : way_ + "." + key};
   }
 
   /// Calls `each(part)` for the elements of a list.
   template <class Each>
   void for_each(Each&& each) const {
-    expect(value_->is_array(), "a list");
+    expect(value_.is_array(), "a list");
     std::size_t i = 0;
-    for (auto const& element : *value_) { each(json_part(element, file_, way_ + "[" + std::to_string(i++) + "]")); }
+    for (auto const& element : value_.items()) { each(json_part(element, file_, way_ + "[" + std::to_string(i++) + "]")); }
   }
 
-  [[gnu::cold]] std::string const& text() const {
-    expect(value_->is_string(), "a string");
-    return value_->template get_ref<std::string const&>();
+  [[gnu::cold]] std::string text() const {
+    expect(value_.is_string(), "a string");
+    return value_.text();
   }
   [[gnu::cold]] std::string text_or(std::string const& otherwise) const { return missing() ? otherwise : text(); }
 
   [[gnu::cold]] std::int64_t integer() const {
-    expect(value_->is_number_integer(), "an integer");
-    return value_->template get<std::int64_t>();
+    expect(value_.integer().has_value(), "an integer");
+    return *value_.integer();
   }
 
   [[gnu::cold]] bool flag_or(bool otherwise) const {
     if (missing()) { return otherwise; }
-    expect(value_->is_boolean(), "true or false");
-    return value_->template get<bool>();
+    expect(value_.is_boolean(), "true or false");
+    return value_.boolean();
   }
 
   [[gnu::cold]] void expect(bool ok, std::string const& what) const {
@@ -90,16 +71,14 @@ class json_part {
   std::string const& file() const { return file_; }
 
  private:
-  json_part(nlohmann::json const& value, std::string file, std::string way) : value_(&value), file_(std::move(file)), way_(std::move(way)) {}
+  json_part(json_value value, std::string file, std::string way) : value_(std::move(value)), file_(std::move(file)), way_(std::move(way)) {}
 
   [[gnu::cold]] std::string shortened() const {
-    if (value_->is_null()) { return "nothing"; }
-    if (value_->is_structured()) { return value_->is_array() ? "a list" : "an object"; }
-    auto text = value_->dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
-    return text.size() > 60 ? text.substr(0, 60) + "..." : text;
+    if (value_.is_null()) { return "nothing"; }
+    return value_.is_array() ? "a list" : value_.is_object() ? "an object" : shown(value_.written(), 60);
   }
 
-  nlohmann::json const* value_;
+  json_value value_;
   std::string file_;
   std::string way_;
 };

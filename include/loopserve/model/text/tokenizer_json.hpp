@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include <loopserve/model/parse_json.hpp>
 #include <loopserve/model/text/json_part.hpp>
 #include <loopserve/model/text/split_patterns.hpp>
 #include <loopserve/model/text/tokenizer_parts.hpp>
@@ -16,7 +17,7 @@ namespace loopserve::detail {
 /// Reads tokenizer.json part by part. A part of a kind that is not known is refused by name, never passed over.
 class tokenizer_json_reader {
  public:
-  tokenizer_json_reader(nlohmann::json const& file, std::string const& where) : file_(file, where) { out_.where = where; }
+  tokenizer_json_reader(json_value const& file, std::string const& where) : file_(file, where) { out_.where = where; }
 
   [[gnu::cold]] tokenizer_parts read() && {
     file_.expect(file_.value().is_object(), "an object");
@@ -123,15 +124,15 @@ class tokenizer_json_reader {
       if (!part[key].text_or("").empty()) { part[key].fail("only an empty one is supported"); }
     }
     auto const dropout = part["dropout"];
-    if (!dropout.missing() && !(dropout.value().is_number() && dropout.value().get<double>() == 0.0)) { dropout.fail("only none is supported"); }
+    if (!dropout.missing() && !(dropout.value().is_number() && dropout.value().number() == 0.0)) { dropout.fail("only none is supported"); }
     auto const vocab = part["vocab"];
     vocab.expect(vocab.value().is_object(), "an object");
-    auto const entries = vocab.value().size();
+    auto const entries = vocab.value().members();
     std::vector<std::string> contents;
-    for (auto const& [content, id] : vocab.value().items()) {
-      if (!id.is_number_integer()) { vocab.fail("'" + content + "': expected an integer"); }
-      auto const i = id.get<std::int64_t>();
-      check_token_id(i, entries, part.file());
+    for (auto const& [content, id] : entries) {
+      if (!id.integer()) { vocab.fail("'" + content + "': expected an integer"); }
+      auto const i = *id.integer();
+      check_token_id(i, entries.size(), part.file());
       if (static_cast<std::size_t>(i) >= contents.size()) { contents.resize(static_cast<std::size_t>(i) + 1); }
       if (!contents[static_cast<std::size_t>(i)].empty()) { vocab.fail("two tokens have the id " + std::to_string(i)); }
       contents[static_cast<std::size_t>(i)] = content;
@@ -139,8 +140,9 @@ class tokenizer_json_reader {
     vocabulary_builder builder(std::move(contents), part.file());
     part["merges"].for_each([&](json_part m) {
       if (m.value().is_array()) {
-        if (m.value().size() != 2 || !m.value()[0].is_string() || !m.value()[1].is_string()) { m.fail("expected two strings"); }
-        builder.merge(m.value()[0].get_ref<std::string const&>(), m.value()[1].get_ref<std::string const&>());
+        auto const pair = m.value().items();
+        if (pair.size() != 2 || !pair[0].is_string() || !pair[1].is_string()) { m.fail("expected two strings"); }
+        builder.merge(pair[0].text(), pair[1].text());
       } else {
         builder.merge_line(m.text());
       }
@@ -225,7 +227,7 @@ class tokenizer_json_reader {
 
 /// Throws `format_error` naming `where`, the way to the part, what was expected and what was found.
 [[gnu::cold]] inline tokenizer_parts parts_of_tokenizer_json(std::string_view text, std::string const& where) {
-  auto const file = parse_json(text, where);
+  auto const file = parse_json(text, {.file = where});
   return tokenizer_json_reader(file, where).read();
 }
 

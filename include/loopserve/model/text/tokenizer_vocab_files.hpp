@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include <loopserve/model/parse_json.hpp>
 #include <loopserve/model/text/json_part.hpp>
 #include <loopserve/model/text/split_patterns.hpp>
 #include <loopserve/model/text/tokenizer_parts.hpp>
@@ -15,9 +16,9 @@
 namespace loopserve::detail {
 
 /// A JSON file of the folder; null where there is none.
-[[gnu::cold]] inline nlohmann::json json_of_folder(std::filesystem::path const& folder, char const* name) {
+[[gnu::cold]] inline json_value json_of_folder(std::filesystem::path const& folder, char const* name) {
   auto const path = folder / name;
-  return std::filesystem::exists(path) ? parse_json(read_text_file(path), path.string()) : nlohmann::json();
+  return std::filesystem::exists(path) ? parse_json(read_text_file(path), {.file = path.string()}) : json_value();
 }
 
 /// A token as tokenizer_config.json and special_tokens_map.json write it: a string, or an object with its content; empty where missing.
@@ -62,13 +63,14 @@ class vocab_files_reader {
   }
 
   [[gnu::cold]] void read_vocabulary() {
-    auto const vocab = parse_json(read_text_file(folder_ / "vocab.json"), out_.where);
+    auto const vocab = parse_json(read_text_file(folder_ / "vocab.json"), {.file = out_.where});
     if (!vocab.is_object()) { throw format_error(out_.where + ": expected an object of tokens and ids"); }
+    auto const entries = vocab.members();
     std::vector<std::string> contents;
-    for (auto const& [content, id] : vocab.items()) {
-      if (!id.is_number_integer()) { throw format_error(out_.where + ": '" + content + "': expected an integer"); }
-      check_token_id(id.get<std::int64_t>(), vocab.size(), out_.where);
-      auto const i = id.get<std::size_t>();
+    for (auto const& [content, id] : entries) {
+      if (!id.integer()) { throw format_error(out_.where + ": '" + content + "': expected an integer"); }
+      check_token_id(*id.integer(), entries.size(), out_.where);
+      auto const i = static_cast<std::size_t>(*id.integer());
       if (i >= contents.size()) { contents.resize(i + 1); }
       contents[i] = content;
     }
@@ -91,7 +93,7 @@ class vocab_files_reader {
     json_part const config(config_, (folder_ / "tokenizer_config.json").string());
     if (auto const list = config["added_tokens_decoder"]; !list.missing()) {
       list.expect(list.value().is_object(), "an object");
-      for (auto const& [key, value] : list.value().items()) {
+      for (auto const& [key, value] : list.value().members()) {
         auto const part = list[key.c_str()];
         if (key.empty() || key.size() > 9 || key.find_first_not_of("0123456789") != std::string::npos) { list.fail("expected ids as keys, found '" + key + "'"); }
         bool const special = part["special"].flag_or(false);
@@ -107,7 +109,7 @@ class vocab_files_reader {
     json_part const list(added, (folder_ / "added_tokens.json").string());
     if (list.missing()) { return; }
     list.expect(list.value().is_object(), "an object");
-    for (auto const& [content, id] : list.value().items()) {
+    for (auto const& [content, id] : list.value().members()) {
       bool const is_special = std::find(special.begin(), special.end(), content) != special.end();
       add({content, token_id{}, is_special, !is_special}, list[content.c_str()].integer(), list.file());
     }
@@ -131,8 +133,8 @@ class vocab_files_reader {
   }
 
   std::filesystem::path folder_;
-  nlohmann::json config_;
-  nlohmann::json model_config_;
+  json_value config_;
+  json_value model_config_;
   tokenizer_parts out_;
 };
 
