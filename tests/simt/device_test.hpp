@@ -24,15 +24,18 @@ namespace loopserve::device_test {
 
 #if LOOPSERVE_CUDA_COMPILER
 template <class Body>
-void each_device(Body body) {
+void each_device(Body body, int /*schedules*/ = 0) {
   cuda const b;
   body(b);
   b.synchronize();
 }
 #else
+/// Under the last `schedules` of them, where a number is given: for what is long and whose parts run under all elsewhere.
 template <class Body>
-void each_device(Body body) {
-  for (auto const& order : simt::schedules()) {
+void each_device(Body body, int schedules = 0) {
+  auto const all = simt::schedules();
+  for (auto i = schedules > 0 ? all.size() - static_cast<std::size_t>(schedules) : 0; i < all.size(); ++i) {
+    auto const& order = all[i];
     INFO(simt::name_of(order));
     emulated const b(order);
     body(b);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <deque>
 #include <span>
 #include <vector>
@@ -99,5 +101,54 @@ class batch_on_device {
 
 template <class B, class Element>
 batch_on_device(B const&, std::span<prefill_job<Element> const>) -> batch_on_device<B, Element>;
+
+/// What a job's results on a device may be off by, in the measure of `worst`. Where tensor cores round queries and weights, what attention/matrix_attend_kernel.hpp
+/// says; otherwise float32's sums.
+template <class Element>
+double bound_of(prefill_job<Element> const& job) {
+  constexpr double sums = 3e-6;
+  int const rows = static_cast<int>(job.q.extent(0)), heads = static_cast<int>(job.q.extent(1)), dim = job.kv.head_dim;
+  if (std::is_same_v<Element, float> || (dim != 32 && dim != 64 && dim != 96 && dim != 128)) { return sums; }
+  double most_score = 0, most_value = 0;
+  for (int key = 0; key < job.kv.tokens; ++key) {
+    for (int h = 0; h < heads; ++h) {
+      Element const *const k = job.kv.key(key, h / (heads / job.kv.kv_heads)), *const v = job.kv.value(key, h / (heads / job.kv.kv_heads));
+      for (int d = 0; d < dim; ++d) { most_value = std::max(most_value, std::fabs(double{static_cast<float>(v[d])})); }
+      for (int i = 0; i < rows; i += std::max(1, rows / 8)) {
+        float sum = 0;
+        for (int d = 0; d < dim; ++d) { sum += std::fabs(job.q(i, h, d) * static_cast<float>(k[d])); }
+        most_score = std::max(most_score, sum / std::sqrt(static_cast<double>(dim)));
+      }
+    }
+  }
+  return sums + 2 * rounding<Element> * (1 + most_score) * most_value;
+}
+
+/// Gives the job queries and keys whose scores are whole numbers in base 2: all weights are powers of two, and rounding them or the queries to 16 bits changes nothing.
+/// So what tensor cores compute is exact but for float32's sums, and one wrong cell shows.
+template <class Element>
+void make_exact(prefill_job<Element> const& job) {
+  counter_rng const draw{static_cast<std::uint64_t>(job.kv.tokens), 11};
+  std::uint64_t n = 0;
+  int const dim = job.kv.head_dim;
+  float const one = static_cast<float>(std::sqrt(static_cast<double>(dim)) * std::log(2.0));
+  double const share = std::min(0.5, 6.0 / dim);  // few: so that scores stay small and many keys count
+  for (index_t i = 0; i < job.q.extent(0); ++i) {
+    for (index_t h = 0; h < job.q.extent(1); ++h) {
+      for (int d = 0; d < dim; ++d) {
+        double const x = draw.uniform(n++);
+        const_cast<float&>(job.q(i, h, d)) = x < share ? one : x < 2 * share ? -one : 0;
+      }
+    }
+  }
+  for (int key = 0; key < job.kv.tokens; ++key) {
+    for (int h = 0; h < job.kv.kv_heads; ++h) {
+      for (int d = 0; d < dim; ++d) {
+        const_cast<Element&>(job.kv.key(key, h)[d]) = Element(static_cast<float>(std::floor(5 * draw.uniform(n++)) - 2));
+      }
+    }
+  }
+}
+inline constexpr double exact = 3e-6;
 
 }  // namespace loopserve::device_test

@@ -149,6 +149,17 @@ struct popcount_kernel {
   LOOPSERVE_DEVICE void operator()() const { dev::store(out + dev::thread(), dev::popcount(~std::uint64_t{0} << dev::thread())); }
 };
 
+template <class Element>
+struct pack_kernel {
+  static constexpr int threads = 32;
+  float const* in;  // (64)
+  std::uint32_t* out;
+  LOOPSERVE_DEVICE void operator()() const {
+    int const t = dev::thread();
+    dev::store(out + t, dev::pack<Element>(dev::load(in + 2 * t), dev::load(in + 2 * t + 1)));
+  }
+};
+
 struct kv_kernel {
   static constexpr int threads = 32;
   kv_view<bf16> kv;
@@ -288,6 +299,19 @@ TEST_CASE("bits are counted in both halves of a word") {
     b.launch({}, popcount_kernel{out.data()});
     auto const seen = on_host(b, out);
     for (int i = 0; i < 64; ++i) { CHECK(seen[static_cast<std::size_t>(i)] == 64 - i); }
+  });
+}
+
+TEST_CASE_TEMPLATE("two numbers are packed as their conversions round them, the first one low", Element, bf16, f16) {
+  each_device([](auto const& b) {
+    auto x = numbers(64, 5, 3);
+    x[0] = 1 + static_cast<float>(rounding<Element>);  // a tie, to even
+    x[1] = 1 + 3 * static_cast<float>(rounding<Element>);
+    auto const in = on_device(b, x);
+    auto out = b.template make_buffer<std::uint32_t>(32);
+    b.launch({}, pack_kernel<Element>{in.data(), out.data()});
+    auto const seen = on_host(b, out);
+    for (std::size_t i = 0; i < 64; ++i) { CHECK((seen[i / 2] >> (i % 2 * 16) & 0xffff) == Element(x[i]).bits); }
   });
 }
 

@@ -8,24 +8,10 @@
 #include <loopserve/attention/dense.hpp>
 #include <loopserve/attention/dense_kernel.hpp>
 #include <loopserve/attention/prefill_record.hpp>
-#include <loopserve/attention/scalar_attend_kernel.hpp>
+#include <loopserve/attention/with_attend_kernel.hpp>
 #include <loopserve/dev/device_backend.hpp>
 
 namespace loopserve {
-
-namespace detail {
-
-/// Calls `launch` with the type that attends to heads of this size.
-template <class Element, class Launch>
-void with_attend(int head_dim, Launch launch) {
-  if (head_dim <= 128) {
-    launch.template operator()<scalar_attend<Element, 128>>();
-  } else {
-    launch.template operator()<scalar_attend<Element, 256>>();
-  }
-}
-
-}  // namespace detail
 
 /// Dense prefill attention over records that lie in the device's memory, are inside the bounds and have heads of one size: one launch whose size and arguments do not
 /// depend on what the records hold.

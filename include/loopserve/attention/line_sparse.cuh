@@ -7,10 +7,10 @@
 #include <utility>
 #include <vector>
 
-#include <loopserve/attention/dense.cuh>
 #include <loopserve/attention/line_sparse.hpp>
 #include <loopserve/attention/line_sparse_kernel.hpp>
 #include <loopserve/attention/prefill_record.hpp>
+#include <loopserve/attention/with_attend_kernel.hpp>
 #include <loopserve/dev/device_backend.hpp>
 #include <loopserve/prefill/line_plan.cuh>
 

@@ -158,6 +158,18 @@ LOOPSERVE_DEVICE void multiply_add(float (&c)[4], std::uint32_t const (&a)[4], s
   }
 }
 
+template <class Element>
+LOOPSERVE_DEVICE std::uint32_t pack(float low, float high) {
+  static_assert(std::is_same_v<Element, bf16> || std::is_same_v<Element, f16>);
+  std::uint32_t both;
+  if constexpr (std::is_same_v<Element, bf16>) {
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
+  } else {
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
+  }
+  return both;
+}
+
 template <class T>
 LOOPSERVE_DEVICE T atomic_add(T* at, std::type_identity_t<T> value) {
   return atomicAdd(at, value);
@@ -182,7 +194,11 @@ LOOPSERVE_DEVICE T atomic_compare_exchange(T* at, std::type_identity_t<T> expect
 LOOPSERVE_DEVICE inline float product(float a, float b) { return __fmul_rn(a, b); }
 LOOPSERVE_DEVICE inline int popcount(std::uint64_t bits) { return __popcll(bits); }
 LOOPSERVE_DEVICE inline float rsqrt(float x) { return rsqrtf(x); }
-LOOPSERVE_DEVICE inline float exp2(float x) { return exp2f(x); }
+LOOPSERVE_DEVICE inline float exp2(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
 LOOPSERVE_DEVICE inline float exp(float x) { return __expf(x); }
 
 }  // namespace loopserve::dev

@@ -212,6 +212,13 @@ void multiply_add(float (&c)[4], std::uint32_t const (&a)[4], std::uint32_t b0, 
   for (int j = 0; j < 4; ++j) { c[j] = mine.c[j]; }
 }
 
+/// Two numbers as Element bf16 or f16, rounded to nearest, as fragments of matrices hold them: `low` in the low half.
+template <class Element>
+std::uint32_t pack(float low, float high) {
+  static_assert(std::is_same_v<Element, bf16> || std::is_same_v<Element, f16>);
+  return Element(low).bits | static_cast<std::uint32_t>(Element(high).bits) << 16;
+}
+
 /// Atomics on global or shared memory return what was there before. int, unsigned, unsigned long long; `atomic_add` takes float too.
 template <class T>
 T atomic_add(T* at, std::type_identity_t<T> value, source_place place = here()) {
@@ -250,7 +257,7 @@ inline float product(float a, float b) {
 /// How many bits are set.
 inline int popcount(std::uint64_t bits) { return std::popcount(bits); }
 
-/// 1 / sqrt(x), 2^x and e^x to a few units in the last place, as the device's fast instructions give them.
+/// 1 / sqrt(x), 2^x and e^x to a few units in the last place, as the device's fast instructions give them; what is subnormal may be 0.
 inline float rsqrt(float x) { return 1 / std::sqrt(x); }
 inline float exp2(float x) { return std::exp2(x); }
 inline float exp(float x) { return std::exp(x); }
