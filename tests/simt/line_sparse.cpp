@@ -6,7 +6,7 @@
 
 #include <loopserve/attention/dense.cuh>
 #include <loopserve/attention/line_sparse.cuh>
-#include <loopserve/testing/attention_cases.hpp>
+#include <loopserve/testing/attention_laws.hpp>
 
 #include "prefill_on_device.hpp"
 
@@ -175,6 +175,39 @@ TEST_CASE("a row's bits do not depend on the batch, and heads without lines have
       }
     });
   }
+}
+
+TEST_CASE("tiles with more keys come first, by an eighth at least, whatever their heads and jobs are") {
+  std::deque<world<bf16>> worlds;
+  worlds.emplace_back(prefill_case{150, 900, 3, 1, 64, plan_shape::mixed, 0, kv_layout::paged});
+  worlds.emplace_back(prefill_case{70, 70, 4, 1, 64, plan_shape::scattered, 20, kv_layout::paged});
+  worlds.emplace_back(prefill_case{65, 2000, 2, 1, 64, plan_shape::none, 0, kv_layout::paged});
+  set_lines(worlds[0], 1, {}, every(64, 0, 900));
+  detail::tile_count const tiles{3, 4, 3};
+  std::vector<int> keys;  // of each tile, as the definition says
+  for (int number = 0; number < tiles.all(); ++number) {
+    detail::tile_place const at(tiles, number);
+    auto const job = worlds[static_cast<std::size_t>(at.job)].job();
+    auto const& shape = worlds[static_cast<std::size_t>(at.job)].shape();
+    std::vector<char> any(static_cast<std::size_t>(shape.keys), 0);
+    for (int i = 64 * at.tile; at.head < shape.heads && i < std::min(shape.rows, 64 * at.tile + 64); ++i) {
+      auto const mask = testing::detail::plan_mask(job.plan, at.head, shape.keys - shape.rows + i, shape.window);
+      for (std::size_t k = 0; k < mask.size(); ++k) { any[k] |= mask[k]; }
+    }
+    keys.push_back(static_cast<int>(std::count(any.begin(), any.end(), 1)));
+  }
+  each_device([&](auto const& b) {
+    batch_on_device const on(b, std::span<prefill_job<bf16> const>(jobs_of(worlds)));
+    std::vector<planned_record<bf16>> records;
+    for (auto const& job : on.jobs()) { records.push_back({record_of(job), job.plan != nullptr ? *job.plan : line_plan_view{}, nullptr}); }
+    auto const indexed = detail::index_lines(b, std::span<planned_record<bf16> const>(records));
+    auto order = on_host(b, detail::ordered_tiles(b, indexed.records.data(), tiles, 64));
+    for (std::size_t i = 1; i < order.size(); ++i) {
+      CHECK(keys[static_cast<std::size_t>(order[i])] <= keys[static_cast<std::size_t>(order[i - 1])] * 9 / 8 + 1);
+    }
+    std::sort(order.begin(), order.end());
+    CHECK(order == every(1, 0, static_cast<int>(tiles.all())));
+  });
 }
 
 TEST_CASE("a fresh plan declares every head dense") {

@@ -24,7 +24,7 @@ struct dense_kernel {
     int const head = dev::block().y, first_row = (dev::blocks().x - 1 - dev::block().x) * Attend::tile_rows;
     if (first_row >= job.rows || head >= job.heads) { return; }
     int const count = job.rows - first_row < Attend::tile_rows ? job.rows - first_row : Attend::tile_rows;
-    detail::causal_keys<element_type, Attend::tile_keys> keys(job.kv, head / (job.heads / job.kv.kv_heads),
+    detail::causal_keys<element_type, Attend::tile_keys> keys(&records[dev::block().z].kv, head / (job.heads / job.kv.kv_heads),
                                                               {job.kv.tokens - job.rows + first_row, count, job.window});
     Attend::attend(job, head, first_row, count, keys);
   }

@@ -4,8 +4,12 @@
 #include <cstdint>
 
 #include <loopserve/dev/kv_rows.hpp>
+#include <loopserve/dev/load_whole.hpp>
 
 namespace loopserve::detail {
+
+/// Bits n, n + 1, .. 63; all where n is not positive.
+LOOPSERVE_HOST_DEVICE constexpr std::uint64_t bits_from(int n) { return n <= 0 ? ~std::uint64_t{0} : n >= 64 ? 0 : ~std::uint64_t{0} << n; }
 
 /// A tile of query rows: row i of `count` <= 64 stands at `position` + i and sees the last `window` keys up to itself (0: all of them).
 struct row_span {
@@ -16,12 +20,7 @@ struct row_span {
 
   /// Bit i is set where the row at position + i may see key k.
   LOOPSERVE_HOST_DEVICE constexpr std::uint64_t seeing(int k) const {
-    return rows_from(k - position) & (window > 0 ? ~rows_from(k - position + window) : ~std::uint64_t{0});
-  }
-
- private:
-  LOOPSERVE_HOST_DEVICE static constexpr std::uint64_t rows_from(int i) {
-    return i <= 0 ? ~std::uint64_t{0} : i >= 64 ? 0 : ~std::uint64_t{0} << i;
+    return bits_from(k - position) & (window > 0 ? ~bits_from(k - position + window) : ~std::uint64_t{0});
   }
 };
 
@@ -46,19 +45,21 @@ struct key_names {
 };
 
 /// Names all keys that a tile of rows sees, ascending, in tiles that begin at multiples of Keys: so a row's bits do not depend on the rows beside it.
+/// The view lies in global memory, from where the warp that names reads it each time: in registers it would cost every warp, all the time.
 template <class Element, int Keys>
 class causal_keys {
  public:
-  LOOPSERVE_DEVICE causal_keys(kv_view<Element> const& kv, int kv_head, row_span rows)
+  LOOPSERVE_DEVICE causal_keys(kv_view<Element> const* kv, int kv_head, row_span rows)
       : kv_(kv), rows_(rows), kv_head_(kv_head), next_(rows.first_key() - rows.first_key() % Keys) {}
 
   /// The next tile, by the block's first warp, all of whose lanes come here; nothing by others.
   LOOPSERVE_DEVICE void name(key_names<Element, Keys>& to) {
     if (dev::warp() != 0) { return; }
+    auto const kv = dev::load_whole(kv_);
     int const left = rows_.end_key() - next_, count = left < Keys ? left : Keys;
     for (int slot = dev::lane(); slot < Keys; slot += 32) {
       if (slot < count) {
-        to.set(slot, kv_, kv_head_, next_ + slot, rows_.seeing(next_ + slot));
+        to.set(slot, kv, kv_head_, next_ + slot, rows_.seeing(next_ + slot));
       } else {
         to.clear(slot);
       }
@@ -68,7 +69,7 @@ class causal_keys {
   }
 
  private:
-  kv_view<Element> kv_;
+  kv_view<Element> const* kv_;
   row_span rows_;
   int kv_head_, next_;
 };

@@ -30,6 +30,10 @@ struct line_bits {
   LOOPSERVE_DEVICE std::uint64_t kept(row_span const& rows, int word) const {
     int const first = 64 * word, own = keys - 1 - rows.position;  // `back` of the first row's own key
     std::uint64_t low = bits_at(slashes, keys, first - own), high = bits_at(slashes, keys, first - own + 64);
+    if (rows.window > 0) {
+      low &= ~bits_from(rows.window - (first - own));
+      high &= ~bits_from(rows.window - (first - own) - 64);
+    }
     // Row i attends to it where bit j + i is set: all rows' bits together, doubling the rows that are in.
     for (int in = 1; in < rows.count;) {
       int const by = rows.count - in < in ? rows.count - in : in;
@@ -38,10 +42,7 @@ struct line_bits {
       in += by;
     }
     low |= dev::load(verticals + word);
-    int const least = keys - rows.end_key() - first, most = keys - 1 - rows.first_key() - first;
-    if (least > 0) { low = least < 64 ? low >> least << least : 0; }
-    if (most < 63) { low = most >= 0 ? low << (63 - most) >> (63 - most) : 0; }
-    return low;
+    return low & bits_from(keys - rows.end_key() - first) & ~bits_from(keys - rows.first_key() - first);
   }
 
   /// Bit i is set where row i attends to the key: a cell that both kinds of lines cover is one bit.

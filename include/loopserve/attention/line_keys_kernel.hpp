@@ -27,19 +27,20 @@ LOOPSERVE_DEVICE inline int place_of_bit(std::uint64_t bits, int n) {
 template <class Element, int Keys>
 class line_keys {
  public:
-  LOOPSERVE_DEVICE line_keys(kv_view<Element> const& kv, int kv_head, row_span rows, line_bits bits)
+  LOOPSERVE_DEVICE line_keys(kv_view<Element> const* kv, int kv_head, row_span rows, line_bits bits)
       : kv_(kv), rows_(rows), bits_(bits), kv_head_(kv_head), next_word_(bits.first_word(rows)) {}
 
   /// The next tile, by the block's first warp, all of whose lanes come here; nothing by others.
   LOOPSERVE_DEVICE void name(key_names<Element, Keys>& to) {
     if (dev::warp() != 0) { return; }
+    auto const kv = dev::load_whole(kv_);
     int filled = 0;
     while (filled < Keys && (taken_ < found_ || next_word_ < bits_.end_word(rows_))) {
       if (taken_ == found_) { look(); }
       int const count = found_ - taken_ < Keys - filled ? found_ - taken_ : Keys - filled;
       for (int first = 0; first < count; first += 32) {
         int const i = first + dev::lane(), key = key_at(taken_ + (i < count ? i : 0));
-        if (i < count) { to.set(filled + i, kv_, kv_head_, key, bits_.attending(rows_, key)); }
+        if (i < count) { to.set(filled + i, kv, kv_head_, key, bits_.attending(rows_, key)); }
       }
       taken_ += count;
       filled += count;
@@ -74,7 +75,7 @@ class line_keys {
     return bits_.keys - 1 - 64 * (next_word_ - 32 + holder) - place_of_bit(word, i - before);
   }
 
-  kv_view<Element> kv_;
+  kv_view<Element> const* kv_;
   row_span rows_;
   line_bits bits_;
   int kv_head_, next_word_;
@@ -87,10 +88,9 @@ class line_keys {
 template <class Element, int Keys>
 class planned_keys {
  public:
-  LOOPSERVE_DEVICE planned_keys(planned_record<Element> const& record, int head, int kv_head, row_span rows)
-      : dense_(attends_densely(record, head)),
-        all_(record.kv, kv_head, rows),
-        lines_(record.kv, kv_head, rows, line_bits_of(record, head)) {}
+  /// `kv`: the record's view where it lies in global memory.
+  LOOPSERVE_DEVICE planned_keys(planned_record<Element> const& record, kv_view<Element> const* kv, int head, int kv_head, row_span rows)
+      : dense_(attends_densely(record, head)), all_(kv, kv_head, rows), lines_(kv, kv_head, rows, line_bits_of(record, head)) {}
 
   LOOPSERVE_DEVICE void name(key_names<Element, Keys>& to) {
     if (dense_) {

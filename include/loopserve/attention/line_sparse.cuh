@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <limits>
 #include <span>
 #include <utility>
@@ -18,40 +19,59 @@ namespace loopserve {
 
 namespace detail {
 
-/// Line-sparse attention over records of heads of one size: the index of their lines, the order of tiles, and the attention itself.
+/// The numbers of all tiles of rows, those with most keys first. The records and the index of their lines lie in the device's memory.
 template <device_backend B, class Element>
-void attend_planned(B const& b, std::span<planned_record<Element> const> jobs) {
-  auto const most = bounds_of(jobs);
-  int words = 0;
+auto ordered_tiles(B const& b, planned_record<Element> const* records, tile_count const& tiles, int tile_rows) {
+  check(tiles.all() <= std::numeric_limits<int>::max(), "line-sparse attention on a device: a batch has too many rows and heads");
+  auto const count = static_cast<int>(tiles.all());
+  auto work = b.template make_buffer<int>(count), order = b.template make_buffer<int>(count);
+  auto histogram = b.template make_buffer<work_histogram>(1);
+  b.fill(histogram.data(), 0, histogram.bytes());
+  using count_work = tile_work_kernel<Element>;
+  b.launch({blocks_for(count, count_work::tiles_per_block)}, count_work{records, tiles, tile_rows, work.data(), histogram.data()});
+  b.launch({blocks_for(count, order_tiles_kernel::threads)}, order_tiles_kernel{work.data(), count, histogram.data(), order.data()});
+  return order;
+}
+
+/// Records in the device's memory, and the index of their lines.
+template <device_backend B, class Element>
+struct indexed_records {
+  typename B::template buffer<std::uint64_t> bits;
+  typename B::template buffer<planned_record<Element>> records;
+};
+
+template <device_backend B, class Element>
+indexed_records<B, Element> index_lines(B const& b, std::span<planned_record<Element> const> jobs) {
+  int words = 0, heads = 0;
   index_t all_words = 0;
   for (auto const& job : jobs) {
     words = std::max(words, line_words(job.plan.keys));
+    heads = std::max(heads, job.plan.heads);
     all_words += index_t{2} * job.plan.heads * line_words(job.plan.keys);
   }
-  auto bits = b.template make_buffer<std::uint64_t>(all_words);
+  indexed_records<B, Element> indexed{b.template make_buffer<std::uint64_t>(all_words),
+                                      b.template make_buffer<planned_record<Element>>(static_cast<index_t>(jobs.size()))};
   std::vector<planned_record<Element>> records(jobs.begin(), jobs.end());
   index_t before = 0;
   for (auto& record : records) {
-    record.bits = bits.data() + before;
+    record.bits = indexed.bits.data() + before;
     before += index_t{2} * record.plan.heads * line_words(record.plan.keys);
   }
-  auto on_device = b.template make_buffer<planned_record<Element>>(most.jobs);
-  b.copy_to_device(on_device.data(), records.data(), on_device.bytes());
+  b.copy_to_device(indexed.records.data(), records.data(), indexed.records.bytes());
+  using kernel = line_bits_kernel<Element>;
+  b.launch({blocks_for(words, kernel::threads), 2 * heads, static_cast<int>(jobs.size())}, kernel{indexed.records.data()});
+  return indexed;
+}
 
+/// Line-sparse attention over records of heads of one size.
+template <device_backend B, class Element>
+void attend_planned(B const& b, std::span<planned_record<Element> const> jobs) {
+  auto const most = bounds_of(jobs);
+  auto const indexed = index_lines(b, jobs);
   with_attend<Element>(most.head_dim, [&]<class Attend>() {
     tile_count const tiles{most.jobs, most.heads, blocks_for(most.rows, Attend::tile_rows)};
-    check(tiles.all() <= std::numeric_limits<int>::max(), "line-sparse attention on a device: a batch has too many rows and heads");
-    auto const count = static_cast<int>(tiles.all());
-    auto work = b.template make_buffer<int>(count), order = b.template make_buffer<int>(count);
-    auto histogram = b.template make_buffer<work_histogram>(1);
-    b.fill(histogram.data(), 0, histogram.bytes());
-    b.launch({blocks_for(words, line_bits_kernel<Element>::threads), 2 * most.heads, most.jobs},
-             line_bits_kernel<Element>{on_device.data()});
-    using count_work = tile_work_kernel<Element>;
-    b.launch({blocks_for(count, count_work::tiles_per_block)},
-             count_work{on_device.data(), tiles, Attend::tile_rows, work.data(), histogram.data()});
-    b.launch({blocks_for(count, order_tiles_kernel::threads)}, order_tiles_kernel{work.data(), count, histogram.data(), order.data()});
-    b.launch({count}, line_sparse_kernel<Attend>{on_device.data(), tiles, order.data(), most.head_dim});
+    auto const order = ordered_tiles(b, indexed.records.data(), tiles, Attend::tile_rows);
+    b.launch({static_cast<int>(tiles.all())}, line_sparse_kernel<Attend>{indexed.records.data(), tiles, order.data(), most.head_dim});
   });
 }
 

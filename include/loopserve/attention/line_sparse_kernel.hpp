@@ -30,7 +30,8 @@ struct line_sparse_kernel {
     int const first_row = place.tile * Attend::tile_rows;
     if (first_row >= job.rows || place.head >= job.heads) { return; }
     int const count = job.rows - first_row < Attend::tile_rows ? job.rows - first_row : Attend::tile_rows;
-    detail::planned_keys<element_type, Attend::tile_keys> keys(job, place.head, place.head / (job.heads / job.kv.kv_heads),
+    detail::planned_keys<element_type, Attend::tile_keys> keys(job, &records[place.job].kv, place.head,
+                                                               place.head / (job.heads / job.kv.kv_heads),
                                                                {job.kv.tokens - job.rows + first_row, count, job.window});
     Attend::attend(job, place.head, first_row, count, keys);
   }
