@@ -27,6 +27,7 @@
 #include <loopserve/ops/argmax.hpp>
 #include <loopserve/ops/copy.cuh>
 #include <loopserve/ops/copy.hpp>
+#include <loopserve/ops/cover_lines.cuh>
 #include <loopserve/ops/cover_lines.hpp>
 #include <loopserve/ops/embed.cuh>
 #include <loopserve/ops/embed.hpp>
@@ -38,6 +39,7 @@
 #include <loopserve/ops/key_sketch.cuh>
 #include <loopserve/ops/key_sketch.hpp>
 #include <loopserve/ops/lanes.hpp>
+#include <loopserve/ops/line_mass.cuh>
 #include <loopserve/ops/line_mass.hpp>
 #include <loopserve/ops/matmul.cuh>
 #include <loopserve/ops/matmul.hpp>
@@ -68,8 +70,11 @@
 #include <loopserve/kv/sketch_cache.hpp>
 #include <loopserve/kv/with_recall.hpp>
 #include <loopserve/kv/working_set.hpp>
+#include <loopserve/prefill/a_shape.cuh>
 #include <loopserve/prefill/a_shape.hpp>
 #include <loopserve/prefill/any_selector.hpp>
+#include <loopserve/prefill/choose_lines.cuh>
+#include <loopserve/prefill/choose_lines.hpp>
 #include <loopserve/prefill/dense_prefill.hpp>
 #include <loopserve/prefill/line_plan.cuh>
 #include <loopserve/prefill/line_plan.hpp>

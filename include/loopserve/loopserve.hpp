@@ -55,6 +55,7 @@
 #include <loopserve/kv/working_set.hpp>
 #include <loopserve/prefill/a_shape.hpp>
 #include <loopserve/prefill/any_selector.hpp>
+#include <loopserve/prefill/choose_lines.hpp>
 #include <loopserve/prefill/dense_prefill.hpp>
 #include <loopserve/prefill/line_plan.hpp>
 #include <loopserve/prefill/online_vertical_slash.hpp>

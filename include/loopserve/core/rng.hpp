@@ -17,6 +17,13 @@ class counter_rng {
     for (auto name : names) { key_ = mix(key_ + 0x9e3779b97f4a7c15u + name); }
   }
 
+  /// The stream that is named by one number more: {a, b} is counter_rng{a}.with(b).
+  LOOPSERVE_HOST_DEVICE constexpr counter_rng with(std::uint64_t name) const {
+    auto longer = *this;
+    longer.key_ = mix(key_ + 0x9e3779b97f4a7c15u + name);
+    return longer;
+  }
+
   LOOPSERVE_HOST_DEVICE constexpr std::uint64_t bits(std::uint64_t i) const { return mix(key_ + (i + 1) * 0x9e3779b97f4a7c15u); }
 
   /// Uniform in [0, 1), 53 bits.

@@ -57,4 +57,23 @@ inline void line_mass(reference const&, tensor_view<float const, 2> a, std::span
   }
 }
 
+namespace detail {
+
+/// Logits of sampled rows that a device holds at once: 1 GiB, or those of one query head where that is more.
+inline constexpr index_t line_logits_at_once = index_t{1} << 28;
+
+/// Query heads whose sampled rows a device looks at together.
+constexpr int line_heads_at_once(int heads, int sampled, index_t keys, index_t held = line_logits_at_once) {
+  return static_cast<int>(std::clamp<index_t>(held / std::max<index_t>(sampled * keys, 1), 1, std::max(heads, 1)));
+}
+
+/// Bytes that a device's search for the lines of `heads` heads holds: logits and softmax parts of the rows, packed queries, and the state of the lines (26 bytes
+/// a key). With 64 rows, 32 heads and head_dim 128: 1.25 GB at 128k keys (all heads at once), 1.25 GB at 1M (4 heads at once). Logits are kept, because a
+/// cover asks for single cells, of the lines that come into question: some thousand lines of 64 cells, each of which would cost a key's row and a product.
+constexpr index_t device_line_bytes(int heads, int sampled, index_t keys, int head_dim) {
+  index_t const at_once = line_heads_at_once(heads, sampled, keys), stride = (keys + 15) / 16 * 16;
+  return at_once * (sampled * (stride * 4 + (keys + 127) / 128 * 32 + 8) + (sampled + 15) / 16 * 16 * head_dim * 4 + stride * 26 + 16400) + index_t{heads} * sampled * 4;
+}
+
+}  // namespace detail
 }  // namespace loopserve
