@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
 #include <cstring>
+#include <span>
 
+#include <loopserve/attention/dense.cuh>
+#include <loopserve/attention/line_sparse.cuh>
 #include <loopserve/prefill/a_shape.cuh>
 #include <loopserve/prefill/any_selector.hpp>
 #include <loopserve/prefill/choose_lines.cuh>
@@ -165,6 +168,40 @@ TEST_CASE("where a score is not a number a head keeps what is forced and does no
     CHECK(got.covered[2] >= 0.9F);
     CHECK(testing::lines_of(got.view, 1, false) == std::vector<int>{0, 1, 2});
     CHECK(testing::lines_of(got.view, 1, true) == std::vector<int>{0, 1});
+  });
+}
+
+TEST_CASE(
+    "attention on a device's own plan is the reference's on that plan, and dense where the plan keeps everything, on a second turn too") {
+  constexpr int heads = 4, keys = 150, dim = 32;
+  each_device([&](auto const& b) {
+    using selector_type = online_vertical_slash<std::remove_cvref_t<decltype(b)> const>;
+    for (auto [rows, local] : {std::pair{150, 4}, {40, 4}, {150, 150}, {40, 150}}) {
+      testing::chunk_case<bf16> c(rows, keys, heads, 2, dim, 7);
+      selector_type selector(b, {.alpha = 0.8, .sinks = 2, .local = local, .fall_back = false});
+      line_plan<std::remove_cvref_t<decltype(b)> const> plan(b);
+      auto const kv = kv_of(b, c.kv, 5);
+      auto const q = on_device(b, c.q);
+      auto out = on_device(b, std::vector<float>(c.q.size(), -7.0F));
+      plan.reset(heads, rows, keys);
+      tensor_view<float const, 3> const queries(q.data(), c.view.extents());
+      selector.select({0, 1, 0, 0}, queries, kv.view(), plan.view());
+      auto const view = plan.view();
+      prefill_job<bf16> const job{queries, kv.view(), &view, 0, tensor_view<float, 3>(out.data(), c.view.extents())};
+      attend_lines(b, std::span<prefill_job<bf16> const>(&job, 1));
+      auto const chosen = read_plan(b, view);
+      std::vector<float> want(c.q.size());
+      prefill_job<bf16> const same{c.view, c.kv.view(), local == keys ? nullptr : &chosen.view, 0,
+                                   tensor_view<float, 3>(want.data(), c.view.extents())};
+      if (local == keys) {
+        CHECK(union_cells(chosen.view, 3) == causal_cells(rows, keys));
+        attend_dense(oracle, std::span<prefill_job<bf16> const>(&same, 1));
+      } else {
+        CHECK(union_cells(chosen.view, 3) < causal_cells(rows, keys));
+        attend_lines(oracle, std::span<prefill_job<bf16> const>(&same, 1));
+      }
+      CHECK(worst(on_host(b, out), want) <= 3e-6);
+    }
   });
 }
 
