@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include <loopserve/model/planned_weights.hpp>
 #include <loopserve/model/text/chat_template.hpp>
 
 #include "../shared/bytes_text.hpp"
@@ -61,6 +62,16 @@ json text_facts(loopserve::model_files const& files) {
   return facts;
 }
 
+/// What `cuda` makes of the tensors when it loads them.
+json device_facts(loopserve::model_files const& files) {
+  auto const plan = loopserve::planned_on_device(files);
+  json facts{{"bytes", plan.bytes}};
+  for (auto const& [type, c] : plan.to_bf16) {
+    facts["bf16_from_" + std::string(name_of(type))] = json{{"count", c.matrices}, {"bytes", c.bytes_after}};
+  }
+  return facts;
+}
+
 json tensor_facts(loopserve::model_files const& files) {
   std::map<std::string, std::pair<int, loopserve::index_t>> types;
   for (auto const& t : files.tensors()) {
@@ -72,7 +83,7 @@ json tensor_facts(loopserve::model_files const& files) {
   for (auto const& [type, of_type] : types) { by_type[type] = json{{"count", of_type.first}, {"bytes", of_type.second}}; }
   json list;
   for (auto const& t : files.tensors()) { list[t.name] = t.type_name + " " + loopserve::shape_text(t.shape); }
-  return {{"count", files.tensors().size()}, {"bytes", files.weight_bytes()}, {"types", by_type}, {"list", list}};
+  return {{"count", files.tensors().size()}, {"bytes", files.weight_bytes()}, {"types", by_type}, {"on_cuda", device_facts(files)}, {"list", list}};
 }
 
 }  // namespace

@@ -24,6 +24,7 @@
 #include <loopserve/ops/embed.hpp>
 #include <loopserve/ops/gather.hpp>
 #include <loopserve/ops/kept_rows_view.hpp>
+#include <loopserve/ops/kept_share.hpp>
 #include <loopserve/ops/key_mass.hpp>
 #include <loopserve/ops/key_sketch.hpp>
 #include <loopserve/ops/lanes.hpp>
@@ -58,6 +59,7 @@
 #include <loopserve/prefill/choose_lines.hpp>
 #include <loopserve/prefill/dense_prefill.hpp>
 #include <loopserve/prefill/line_plan.hpp>
+#include <loopserve/prefill/line_tally.hpp>
 #include <loopserve/prefill/online_vertical_slash.hpp>
 #include <loopserve/prefill/prefill_selector.hpp>
 #include <loopserve/prefill/sample_rows.hpp>
@@ -92,6 +94,7 @@
 #include <loopserve/model/model_config.hpp>
 #include <loopserve/model/model_files.hpp>
 #include <loopserve/model/parse_json.hpp>
+#include <loopserve/model/planned_weights.hpp>
 #include <loopserve/model/resident_weights.hpp>
 #include <loopserve/model/rope_settings.hpp>
 #include <loopserve/model/safetensors.hpp>
@@ -136,11 +139,15 @@
 #include <loopserve/serve/engine_config.hpp>
 #include <loopserve/serve/engine_options.hpp>
 #include <loopserve/serve/loaded_text.hpp>
+#include <loopserve/serve/logits_rows.hpp>
+#include <loopserve/serve/make_backend.hpp>
 #include <loopserve/serve/memory_plan.hpp>
 #include <loopserve/serve/prefill_step.hpp>
 #include <loopserve/serve/scheduler.hpp>
 #include <loopserve/serve/score.hpp>
 #include <loopserve/serve/settle_options.hpp>
+#include <loopserve/serve/step_inputs.hpp>
 #include <loopserve/serve/stopwatch.hpp>
+#include <loopserve/serve/tally.hpp>
 #include <loopserve/serve/token_engine.hpp>
 #include <loopserve/serve/turn_report.hpp>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "device_test.hpp"
 
+#include <algorithm>
+#include <array>
 #include <span>
 #include <string>
 
@@ -55,6 +57,30 @@ TEST_CASE_TEMPLATE("matmul is the reference's of rows rounded to the weights' ty
   }
 }
 
+TEST_CASE("several products of the same rows, of both types, are those that each has alone") {
+  index_t const rows = 5, inputs = 72;
+  auto const x = numbers(rows * inputs, 11), bias = numbers(20, 12);
+  auto const first = converted<bf16>(numbers(20 * inputs, 13)), third = converted<bf16>(numbers(9 * inputs, 14));
+  auto const second = converted<f16>(numbers(33 * inputs, 15));
+  each_device([&](auto const& b) {
+    auto const dx = on_device(b, x), dbias = on_device(b, bias);
+    auto const d1 = on_device(b, first), d3 = on_device(b, third);
+    auto const d2 = on_device(b, second);
+    tensor_view<float const, 2> const in(dx.data(), {rows, inputs});
+    weight_view const w[] = {{element_type::bf16, 20, inputs, d1.data()}, {element_type::f16, 33, inputs, d2.data()}, {element_type::bf16, 9, inputs, d3.data()}};
+    auto together = b.template make_buffer<float>(rows * 62), alone = b.template make_buffer<float>(rows * 62);
+    auto const parts_of = [&](float* out) {
+      return std::array<tensor_view<float, 2>, 3>{tensor_view<float, 2>(out, {rows, 20}), tensor_view<float, 2>(out + rows * 20, {rows, 33}),
+                                                  tensor_view<float, 2>(out + rows * 53, {rows, 9})};
+    };
+    std::span<float const> const added(dbias.data(), bias.size());
+    auto const t = parts_of(together.data()), a = parts_of(alone.data());
+    matmul_parts(b, in, {{w[0], added, t[0]}, {w[1], {}, t[1]}, {w[2], {}, t[2]}});
+    for (std::size_t i = 0; i < 3; ++i) { matmul(b, in, w[i], i == 0 ? added : std::span<float const>{}, a[i]); }
+    CHECK(on_host(b, together) == on_host(b, alone));
+  });
+}
+
 TEST_CASE("a row's bits are those that it has alone") {
   index_t const inputs = 200, outputs = 70;
   auto const x = numbers(16 * inputs, 4);
@@ -90,7 +116,7 @@ TEST_CASE("what f16 does not hold is told when the host waits; bf16 holds it") {
     product(65519.0F, {element_type::f16, 4, 2, dw.data()});
     b.synchronize();
     product(-65520.0F, {element_type::f16, 4, 2, dw.data()});
-    CHECK_THROWS_WITH_AS(b.synchronize(), "an activation in row 1 of a product passes 65,504, the largest number that the f16 of its weights holds", error);
+    CHECK_THROWS_WITH_AS(b.synchronize(), "an activation in row 1 of a product is beyond the 65504 that f16, the type of its weights, holds", error);
     product(1e30F, {element_type::bf16, 4, 2, dwide.data()});
     b.synchronize();
   });

@@ -22,9 +22,10 @@ inline void check_fault(fault_record const& record) {
     case fault::none: return;
     case fault::token_outside_vocabulary: throw error("token id " + std::to_string(record.value) + " is outside the vocabulary");
     case fault::activation_outside_f16:
-      throw error("an activation in row " + std::to_string(record.value) + " of a product passes 65,504, the largest number that the f16 of its weights holds");
+      throw error("an activation in row " + std::to_string(record.value) + " of a product is beyond the 65504 that f16, the type of its weights, holds");
     case fault::kv_outside_f16:
-      throw error("a key or value of KV head " + std::to_string(record.value) + " passes 65,504, the largest number that f16 holds: choose bf16 or f32 for them (kv_type)");
+      throw error("a key or value of KV head " + std::to_string(record.value) +
+                  " is beyond the 65504 that f16 holds; store keys and values in bf16 or f32 (any_storage with kv_type, --kv-type of the programs)");
   }
   throw error("a kernel recorded the unknown fault " + std::to_string(static_cast<int>(record.kind)));
 }

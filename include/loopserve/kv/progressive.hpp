@@ -57,7 +57,11 @@ class progressive {
     s.heads = static_cast<int>(tail.extent(1));
     s.head_dim = static_cast<int>(tail.extent(2));
     s.tail_rows = static_cast<int>(rows);
-    for (index_t i = 0; i < rows; ++i) { copy_query(tail[i], s.tail.data() + i * row); }
+    if (tail.stride(0) == row && tail.stride(1) == tail.extent(2)) {
+      copy_elements(*backend_, tail.data(), rows * row, s.tail.data());
+    } else {
+      for (index_t i = 0; i < rows; ++i) { copy_query(tail[i], s.tail.data() + i * row); }
+    }
   }
 
   /// q (heads, head_dim)
@@ -156,6 +160,7 @@ class progressive {
   }
 
   void copy_query(tensor_view<float const, 2> q, float* to) {
+    if (q.stride(0) == q.extent(1)) { return copy_elements(*backend_, q.data(), q.extent(0) * q.extent(1), to); }
     for (index_t h = 0; h < q.extent(0); ++h) { copy_elements(*backend_, q.data() + h * q.stride(0), q.extent(1), to + h * q.extent(1)); }
   }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <numeric>
 #include <vector>
 
 #include <loopserve/core/backend.hpp>
@@ -36,16 +37,14 @@ class working_set {
     to.counts = counts_.data();
     to.copied = counts_.data() + kv_heads_;
     gather_rows(backend, full, keep, to);
-    std::vector<int> counts(static_cast<std::size_t>(2 * kv_heads_));
-    download(backend, counts_.data(), 2 * kv_heads_, counts.data());
-    tokens_ = 0;
-    for (int h = 0; h < kv_heads_; ++h) {
-      tokens_ = std::max(tokens_, counts[static_cast<std::size_t>(h)]);
-      rows_copied_ += counts[static_cast<std::size_t>(kv_heads_ + h)];
+    if constexpr (Backend::space == memory_space::device) {
+      tokens_ = static_cast<int>(keep.stride);  // how long a head's list is, only the device knows
+    } else {
+      tokens_ = *std::max_element(counts_.data(), counts_.data() + kv_heads_);
     }
   }
 
-  /// Valid until the next assign() or clear(). `Element` is that of the last assign().
+  /// Valid until the next assign() or clear(). `Element` is that of the last assign(). On a device its `tokens` is what the lists had room for.
   template <class Element>
   kv_view<Element> view() const {
     kv_view<Element> kv;
@@ -67,8 +66,8 @@ class working_set {
 
   void clear() {
     tokens_ = 0;
-    std::vector<int> const none(static_cast<std::size_t>(2 * kv_heads_), 0);
-    if (kv_heads_ > 0) { upload(*backend_, none.data(), 2 * kv_heads_, counts_.data()); }
+    std::vector<int> const none(static_cast<std::size_t>(kv_heads_), 0);
+    if (kv_heads_ > 0) { upload(*backend_, none.data(), kv_heads_, counts_.data()); }
   }
 
   /// Held now, with the lists of what is held.
@@ -80,12 +79,17 @@ class working_set {
            2 * index_t{kv_heads} * index_t{sizeof(int) + sizeof(void*)};
   }
 
-  /// Rows of a KV head copied by all assignments so far, summed over the heads.
-  index_t rows_copied() const { return rows_copied_; }
+  /// Rows of a KV head copied by all assignments so far, summed over the heads. On a device it waits.
+  index_t rows_copied() const {
+    std::vector<int> copied(static_cast<std::size_t>(kv_heads_));
+    if (kv_heads_ > 0) { download(*backend_, counts_.data() + kv_heads_, kv_heads_, copied.data()); }
+    return std::accumulate(copied.begin(), copied.end(), rows_copied_before_);
+  }
 
  private:
   // Pointers and bytes go through buffers of their own, so that no element type is named before the first assign().
   void shape(kept_rows_view keep, int head_dim, std::size_t element_bytes) {
+    rows_copied_before_ = rows_copied();
     capacity_ = std::max(capacity_, keep.stride);
     kv_heads_ = keep.kv_heads;
     head_dim_ = head_dim;
@@ -100,7 +104,9 @@ class working_set {
     std::vector<void const*> pages;
     for (index_t h = 0; h < 2 * kv_heads_; ++h) { pages.push_back(memory_.data() + h / kv_heads_ * part + h % kv_heads_ * capacity_ * head_dim_ * static_cast<index_t>(element_bytes_)); }
     upload(*backend_, pages.data(), 2 * kv_heads_, pages_.data());
-    clear();
+    std::vector<int> const none(static_cast<std::size_t>(2 * kv_heads_), 0);
+    upload(*backend_, none.data(), 2 * kv_heads_, counts_.data());
+    tokens_ = 0;
   }
 
   static index_t aligned(index_t bytes) { return (bytes + 63) / 64 * 64; }
@@ -122,7 +128,7 @@ class working_set {
   int head_dim_ = 0;
   std::size_t element_bytes_ = 0;
   int tokens_ = 0;
-  index_t rows_copied_ = 0;
+  index_t rows_copied_before_ = 0;  // with buffers of another shape
 };
 
 }  // namespace loopserve

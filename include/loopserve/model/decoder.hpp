@@ -52,9 +52,7 @@ class decoder {
     auto const& w = weights().layers[static_cast<std::size_t>(layer)];
     auto const normed = scratch(normed_, x.extent(0), shape().width);
     rmsnorm(*backend_, x, w.attention_norm, norm_eps_, normed);
-    matmul(*backend_, normed, w.q, w.q_bias, flat(q));
-    matmul(*backend_, normed, w.k, w.k_bias, flat(k));
-    matmul(*backend_, normed, w.v, w.v_bias, flat(v));
+    matmul_parts(*backend_, normed, {{w.q, w.q_bias, flat(q)}, {w.k, w.k_bias, flat(k)}, {w.v, w.v_bias, flat(v)}});
     if (!w.q_norm.empty()) { rmsnorm(*backend_, by_head(q), w.q_norm, norm_eps_, by_head(q)); }
     if (!w.k_norm.empty()) { rmsnorm(*backend_, by_head(k), w.k_norm, norm_eps_, by_head(k)); }
     rope_view const table{weights().rope_inv_freq.data(), shape().head_dim / 2, rope_scale_, rope_interleaved_};
@@ -71,8 +69,7 @@ class decoder {
     matmul(*backend_, flat(attended), w.o, w.o_bias, normed);
     add(*backend_, normed, x);
     rmsnorm(*backend_, x, w.feed_forward_norm, norm_eps_, normed);
-    matmul(*backend_, normed, w.gate, {}, gate);
-    matmul(*backend_, normed, w.up, {}, up);
+    matmul_parts(*backend_, normed, {{w.gate, {}, gate}, {w.up, {}, up}});
     silu_mul(*backend_, gate, up, gate);
     matmul(*backend_, gate, w.down, {}, normed);
     add(*backend_, normed, x);

@@ -84,20 +84,14 @@ placed_weights<Backend> upload_weights(Backend& backend, decoder_view host) {
   auto const padded = [](index_t n, index_t to) { return (n + to - 1) / to * to; };
   placed_weights<Backend> out;
   out.view = std::move(host);
-  auto& report = out.report;
   std::map<void const*, index_t> places;  // of matrices
   index_t bytes = 0, longest_row = 0, floats = 0;
   out.view.for_each_matrix([&](weight_view& w) {
     if (!places.emplace(w.data, bytes).second) { return; }
     index_t const size = w.rows * bytes_of(device_type(w.type), w.cols);
     bytes += padded(size, alignment);
-    report.bytes += size;
     longest_row = std::max(longest_row, bytes_of(device_type(w.type), w.cols));
-    if (w.type == device_type(w.type)) { return; }
-    auto& c = report.to_bf16[w.type];
-    ++c.matrices;
-    c.bytes_before += w.bytes();
-    c.bytes_after += size;
+    out.report.add(w.type, w.bytes(), device_type(w.type), size);
   });
   out.view.for_each_list([&](std::span<float const>& list) { floats += padded(static_cast<index_t>(list.size()), list_alignment); });
   try {

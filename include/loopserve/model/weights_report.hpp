@@ -15,8 +15,18 @@ struct weights_report {
     int matrices = 0;
     index_t bytes_before = 0, bytes_after = 0;
   };
-  index_t bytes = 0;
+  index_t bytes = 0;                           ///< of all matrices
   std::map<element_type, conversion> to_bf16;  ///< by the type they were stored in
+
+  /// One matrix more.
+  void add(element_type stored, index_t bytes_before, element_type placed, index_t bytes_after) {
+    bytes += bytes_after;
+    if (stored == placed) { return; }
+    auto& c = to_bf16[stored];
+    ++c.matrices;
+    c.bytes_before += bytes_before;
+    c.bytes_after += bytes_after;
+  }
 
   /// A line for each type that was converted; "" where every matrix is as its file has it.
   std::string text() const {

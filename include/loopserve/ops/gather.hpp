@@ -23,7 +23,7 @@ struct gathered_rows_view {
   int* tokens = nullptr;      ///< (kv_heads, capacity): tokens held, ascending, as the source counts them
   int* slots = nullptr;       ///< (kv_heads, capacity): the slot of each of `tokens`
   int* counts = nullptr;      ///< (kv_heads): slots in use, always the first ones
-  int* copied = nullptr;      ///< (kv_heads): rows copied by the last call
+  int* copied = nullptr;      ///< (kv_heads): each call adds the rows that it copies
 };
 
 /// Makes `to` hold exactly the rows `keep` of `full`. A row that is held already stays in its slot; the slots of rows that go are refilled in ascending
@@ -77,7 +77,7 @@ void gather_rows(reference const& b, kv_view<Element> full, kept_rows_view keep,
       to.positions[h * to.capacity + slots[i]] = full.position(rows[i], h);
     }
     to.counts[h] = count;
-    to.copied[h] = static_cast<int>(coming.size());
+    to.copied[h] += static_cast<int>(coming.size());
   });
 }
 

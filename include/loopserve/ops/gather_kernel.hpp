@@ -16,6 +16,7 @@ struct gather_plan {
   int* taken;   ///< whether a slot stays as it is
   int* coming;  ///< the kept rows that are not held, ascending: their numbers in the list
   int* vacant;  ///< the slots that are refilled, ascending
+  int* come;    ///< (kv_heads): how many
 };
 
 /// A block a KV head: decides the slots and writes the new lists.
@@ -55,7 +56,8 @@ struct plan_gather_kernel {
     }
     if (dev::thread() == 0) {
       dev::store(to.counts + h, count);
-      dev::store(to.copied + h, come);
+      dev::store(plan.come + h, come);
+      dev::store(to.copied + h, dev::load(to.copied + h) + come);
     }
   }
 
@@ -102,7 +104,7 @@ struct copy_gathered_kernel {
   LOOPSERVE_DEVICE void operator()() const {
     int const h = dev::block().y, j = dev::block().x * rows_per_block + dev::warp();
     index_t const at = h * to.capacity;
-    if (j >= dev::load(to.copied + h)) { return; }
+    if (j >= dev::load(plan.come + h)) { return; }
     index_t const slot = at + dev::load(plan.vacant + at + j);
     int const row = dev::load(to.tokens + at + dev::load(plan.coming + at + j));
     copy_row(dev::key(full, row, h), to.keys + slot * full.head_dim);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <initializer_list>
 #include <span>
 #include <vector>
 
@@ -64,6 +65,19 @@ inline void matmul(reference const& b, tensor_view<float const, 2> x, weight_vie
       }
     }
   });
+}
+
+/// One of several products of the same rows.
+struct matmul_part {
+  weight_view w;
+  std::span<float const> bias;
+  tensor_view<float, 2> out;
+};
+
+/// matmul of the same rows with each part. A backend whose products read another form of the rows makes it once.
+template <class Backend>
+void matmul_parts(Backend const& b, tensor_view<float const, 2> x, std::initializer_list<matmul_part> parts) {
+  for (auto const& part : parts) { matmul(b, x, part.w, part.bias, part.out); }
 }
 
 }  // namespace loopserve

@@ -8,9 +8,11 @@
 #include <loopserve/attention/attention_jobs.hpp>
 #include <loopserve/kv/any_storage.hpp>
 #include <loopserve/kv/kv_policy.hpp>
+#include <loopserve/ops/kept_share.hpp>
 #include <loopserve/serve/activations.hpp>
 #include <loopserve/serve/dialogue.hpp>
 #include <loopserve/serve/prefill_step.hpp>
+#include <loopserve/serve/step_inputs.hpp>
 #include <loopserve/serve/stopwatch.hpp>
 
 namespace loopserve {
@@ -23,10 +25,10 @@ class decode_step {
   using dialogue_type = dialogue<Config>;
 
   decode_step(backend_type& backend, typename Config::model& network, typename Config::storage& storage, typename Config::attention& attention,
-              activations<backend_type>& scratch)
-      : backend_(&backend), model_(&network), storage_(&storage), attention_(&attention), scratch_(&scratch) {}
+              activations<backend_type>& scratch, step_inputs<backend_type>& inputs)
+      : backend_(&backend), model_(&network), storage_(&storage), attention_(&attention), scratch_(&scratch), inputs_(&inputs) {}
 
-  /// Logits of the tokens after: (batch.size(), vocabulary). Room in the cache was reserved when the turns began.
+  /// Logits of the tokens after: (batch.size(), vocabulary). Room in the cache was reserved when the turns began. A device has done what was queued on return.
   void run(std::span<dialogue_type* const> batch, tensor_view<float, 2> logits) {
     auto const& shape = model_->shape();
     int const n = static_cast<int>(batch.size());
@@ -40,12 +42,13 @@ class decode_step {
         ids.push_back(d->turn.tokens.back());
         positions.push_back(static_cast<int>(d->cached.size()));
       }
-      model_->embed(ids, x);
+      auto const placed = inputs_->positions(positions);
+      model_->embed(inputs_->ids(ids), x);
       for (int layer = 0; layer < shape.layers; ++layer) {
         auto q = scratch_->queries(n);
         auto k = scratch_->keys(n);
         auto v = scratch_->values(n);
-        model_->project(layer, x, positions, q, k, v);
+        model_->project(layer, x, placed, q, k, v);
         visit_storage(*storage_, [&](auto& storage) {
           for (int i = 0; i < n; ++i) { storage.append(batch[static_cast<std::size_t>(i)]->id, layer, k.rows(i, 1), v.rows(i, 1)); }
           attend(storage, batch, layer, q, scratch_->attended(n));
@@ -53,6 +56,7 @@ class decode_step {
         model_->mix(layer, scratch_->attended(n), x);
       }
       model_->logits(x, logits);
+      backend_->synchronize();
     }
     for (auto* d : batch) {
       d->cached.push_back(d->turn.tokens.back());
@@ -115,19 +119,15 @@ class decode_step {
     return {q, {choice.rows.template view<Element>(), kv.slice(d.turn.input, kv.length() - d.turn.input)}, first, out};
   }
 
-  static void count(dialogue_type& d, int context, kept_rows<backend_type>& keep) {
+  void count(dialogue_type& d, int context, kept_rows<backend_type>& keep) {
     auto& report = d.turn.report;
     if (context == 0) { return; }
+    report.kept_share_count += 1;
     if (keep.all()) {
       report.kept_share_sum += 1;
-      report.kept_share_count += 1;
-      return;
+    } else {
+      add_kept_share(*backend_, keep.view(), context, d.turn.kept_share.data());
     }
-    auto const lists = keep.view();
-    double rows = 0;
-    for (int h = 0; h < lists.kv_heads; ++h) { rows += lists.counts[h]; }
-    report.kept_share_sum += rows / lists.kv_heads / context;
-    report.kept_share_count += 1;
   }
 
   backend_type* backend_;
@@ -135,6 +135,7 @@ class decode_step {
   typename Config::storage* storage_;
   typename Config::attention* attention_;
   activations<backend_type>* scratch_;
+  step_inputs<backend_type>* inputs_;
 };
 
 }  // namespace loopserve

@@ -13,6 +13,8 @@
 #include <loopserve/kv/kept_rows.hpp>
 #include <loopserve/kv/working_set.hpp>
 #include <loopserve/model/sampling/sampler.hpp>
+#include <loopserve/prefill/line_tally.hpp>
+#include <loopserve/serve/tally.hpp>
 #include <loopserve/serve/turn_report.hpp>
 
 namespace loopserve {
@@ -39,6 +41,8 @@ struct turn_progress {
   finish_reason at_limit = finish_reason::max_tokens;
   std::vector<typename Backend::template buffer<float>> tail;  ///< per layer: queries of the last input rows that earlier chunks brought
   std::vector<layer_choice<Backend>> layers;
+  tally<Backend, line_tally> lines;   ///< (layers, heads)
+  tally<Backend, double> kept_share;  ///< (1): turn_report::kept_share_sum, without what the host knows
   std::optional<sampler> pick;
   turn_report report;
 

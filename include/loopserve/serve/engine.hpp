@@ -13,8 +13,10 @@
 #include <vector>
 
 #include <loopserve/model/load_weights.hpp>
+#include <loopserve/model/planned_weights.hpp>
 #include <loopserve/serve/conversation.hpp>
 #include <loopserve/serve/loaded_text.hpp>
+#include <loopserve/serve/make_backend.hpp>
 #include <loopserve/serve/memory_plan.hpp>
 #include <loopserve/serve/settle_options.hpp>
 #include <loopserve/serve/token_engine.hpp>
@@ -36,9 +38,9 @@ class engine {
   explicit engine(std::filesystem::path const& path, options_type options = {}) : engine(model_files::open(path.string()), std::move(options)) {}
 
   explicit engine(std::shared_ptr<model_files const> files, options_type options = {})
-      : backend_(options.threads),
+      : backend_(make_backend<typename Config::backend>(options)),
         text_(load_text(*files, options.render)),
-        weights_bytes_(files->weight_bytes()),
+        weights_bytes_(planned_weight_bytes<typename Config::backend>(*files)),
         options_(settle_options(std::move(options), files->shape(), weights_bytes_)),
         tokens_(backend_, typename Config::model(backend_, load_weights(*files, options_.check_weights)), cache_shape_of(files->shape()), options_,
                 text_.stop_tokens) {}
@@ -71,6 +73,9 @@ class engine {
   options_type const& options() const { return options_; }
   int context_limit() const { return tokens_.context_limit(); }
   index_t cache_bytes() const { return tokens_.cache_bytes(); }
+
+  /// What became of the weights when they were loaded: on a device, which of them were converted.
+  weights_report const& loaded() const { return tokens_.network().report(); }
 
  private:
   friend class answer<Config>;

@@ -27,6 +27,7 @@ struct engine_options {
   typename Config::scheduler::options scheduler = {};
 
   int threads = 0;                             ///< 0: all that the machine has; results do not depend on it
+  int device = 0;                              ///< on `cuda`: the number of the GPU
   int chunk_tokens = 2048;                     ///< prefill is cut here, counted from the turn's first new token
   int context_tokens = 0;                      ///< longest conversation, answer included; 0: what the model was made for
   index_t memory_bytes = 0;                    ///< for weights, caches, working sets and scratch together; 0: no limit

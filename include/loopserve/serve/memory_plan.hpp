@@ -21,7 +21,8 @@ namespace loopserve {
 /// Outside are what does not grow with the model or stays small beside what is counted: the float32 copies of norms and biases, rotary tables, the
 /// pointers of page tables (8 bytes a page), token lists and reports; and what operations hold while they run or keep per thread, which is the backend's
 /// own affair: on `cpu` a copy of a chunk's activations (of the widest layer, in bf16 where weights are), a thread's tiles: weights (64 outputs of the widest
-/// layer, in bf16 or float32), keys and values below 1 MiB, and scores over the context of the choices in decode.
+/// layer, in bf16 or float32), keys and values below 1 MiB, and scores over the context of the choices in decode; on `cuda` 32 MiB for products, a copy of a chunk's
+/// activations in 16 bits, and scores.
 struct memory_plan {
   int context_tokens = 0;
   index_t weights_bytes = 0;      ///< of all tensors, as they lie in their files

@@ -10,10 +10,13 @@
 
 #include <loopserve/attention/attention_jobs.hpp>
 #include <loopserve/kv/any_storage.hpp>
+#include <loopserve/ops/copy.hpp>
 #include <loopserve/prefill/line_plan.hpp>
+#include <loopserve/prefill/line_tally.hpp>
 #include <loopserve/serve/activations.hpp>
 #include <loopserve/serve/cancelled_turn.hpp>
 #include <loopserve/serve/dialogue.hpp>
+#include <loopserve/serve/step_inputs.hpp>
 #include <loopserve/serve/stopwatch.hpp>
 
 namespace loopserve {
@@ -25,13 +28,14 @@ class prefill_step {
   using backend_type = typename Config::backend;
 
   prefill_step(backend_type& backend, typename Config::model& network, typename Config::storage& storage, typename Config::selector& selector,
-               typename Config::attention& attention, activations<backend_type>& scratch, std::uint64_t seed)
-      : backend_(&backend), model_(&network), storage_(&storage), selector_(&selector), attention_(&attention), scratch_(&scratch), seed_(seed),
-        plan_(backend) {}
+               typename Config::attention& attention, activations<backend_type>& scratch, step_inputs<backend_type>& inputs, std::uint64_t seed)
+      : backend_(&backend), model_(&network), storage_(&storage), selector_(&selector), attention_(&attention), scratch_(&scratch), inputs_(&inputs),
+        seed_(seed), plan_(backend) {}
 
-  /// The next `rows` tokens of the turn's input. On the last chunk the logits of the last row are written to `logits` (vocabulary), and the compressor has
-  /// begun its turn. Throws detail::cancelled_turn, looked for once a layer; layers may then hold part of the chunk, which the caller takes back.
-  void run(dialogue<Config>& d, int rows, std::span<float> logits) {
+  /// The next `rows` tokens of the turn's input. On the last chunk the logits of the last row are written to `logits` (1, vocabulary), the compressor has
+  /// begun its turn, and a device has done what was queued. Throws detail::cancelled_turn, looked for once a layer; layers may then hold part of the chunk, which
+  /// the caller takes back.
+  void run(dialogue<Config>& d, int rows, tensor_view<float, 2> logits) {
     auto& turn = d.turn;
     auto const& shape = model_->shape();
     stopwatch const all(turn.report.ms.prefill_ms);
@@ -41,13 +45,14 @@ class prefill_step {
     auto const ids = std::span<token_id const>(turn.tokens).subspan(d.cached.size(), static_cast<std::size_t>(rows));
     std::vector<int> positions(static_cast<std::size_t>(rows));
     std::iota(positions.begin(), positions.end(), done);
-    model_->embed(ids, x);
+    auto const placed = inputs_->positions(positions);
+    model_->embed(inputs_->ids(ids), x);
     for (int layer = 0; layer < shape.layers; ++layer) {
       if (d.cancelled.load(std::memory_order_relaxed)) { throw detail::cancelled_turn{}; }
       auto q = scratch_->queries(rows);
       auto k = scratch_->keys(rows);
       auto v = scratch_->values(rows);
-      model_->project(layer, x, positions, q, k, v);
+      model_->project(layer, x, placed, q, k, v);
       visit_storage(*storage_, [&](auto& storage) {
         storage.append(d.id, layer, k, v);
         attend(d, layer, q, storage.view(d.id, layer));
@@ -55,7 +60,10 @@ class prefill_step {
       });
       model_->mix(layer, scratch_->attended(rows), x);
     }
-    if (last) { model_->logits(x.rows(rows - 1, 1), tensor_view<float, 2>(logits.data(), {1, static_cast<index_t>(logits.size())})); }
+    if (last) {
+      model_->logits(x.rows(rows - 1, 1), logits);
+      backend_->synchronize();
+    }
     d.cached.insert(d.cached.end(), ids.begin(), ids.end());
     ++turn.chunk;
   }
@@ -81,23 +89,20 @@ class prefill_step {
       stopwatch const timed(report.ms.attention_ms);
       attention_->prefill(std::span<prefill_job<Element> const>(&job, 1));
     }
-    count(report, layer, heads, rows, kv.length(), window, plan, static_cast<double>(rows) / (d.turn.input - d.turn.first));
+    double const share = static_cast<double>(rows) / (d.turn.input - d.turn.first);
+    if (window == 0) { tally_lines(*backend_, plan, share, d.turn.lines.data() + layer * heads); }
+    count(report, layer, heads, rows, kv.length(), window, share);
   }
 
-  static void count(turn_report& report, int layer, int heads, int rows, int keys, int window, line_plan_view plan, double share) {
+  /// What is known without a look at the plan, which the turn's tally holds.
+  static void count(turn_report& report, int layer, int heads, int rows, int keys, int window, double share) {
+    index_t inside = 0;
+    for (int i = 0; window > 0 && i < rows; ++i) { inside += std::min(window, keys - rows + i + 1); }
     for (int h = 0; h < heads; ++h) {
       auto& head = report.coverage[static_cast<std::size_t>(layer * heads + h)];
-      if (window > 0) {
-        index_t cells = 0;
-        for (int i = 0; i < rows; ++i) { cells += std::min(window, keys - rows + i + 1); }
-        head.cells += cells;
-        head.causal_cells += cells;
-        head.covered += share;
-      } else {
-        head.cells += union_cells(plan, h);
-        head.causal_cells += causal_cells(rows, keys);
-        head.covered += share * static_cast<double>(plan.covered[h]);
-      }
+      head.causal_cells += window > 0 ? inside : causal_cells(rows, keys);
+      head.cells += inside;
+      head.covered += window > 0 ? share : 0;
     }
   }
 
@@ -117,7 +122,7 @@ class prefill_step {
     if (!last || from > tail_first) {  // the tail spans chunks
       if (buffer.size() == 0) { buffer = backend_->template make_buffer<float>((total - tail_first) * row_size); }
       auto const fresh = q.rows(from - done, until - from);
-      std::copy_n(fresh.data(), (until - from) * row_size, buffer.data() + (from - tail_first) * row_size);
+      copy_elements(*backend_, fresh.data(), (until - from) * row_size, buffer.data() + (from - tail_first) * row_size);
     }
     if (!last) { return; }
     auto const tail = buffer.size() == 0 ? q.rows(from - done, until - from)
@@ -141,6 +146,7 @@ class prefill_step {
   typename Config::selector* selector_;
   typename Config::attention* attention_;
   activations<backend_type>* scratch_;
+  step_inputs<backend_type>* inputs_;
   std::uint64_t seed_;
   line_plan<backend_type> plan_;
 };

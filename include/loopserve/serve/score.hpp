@@ -15,6 +15,8 @@
 #include <loopserve/serve/activations.hpp>
 #include <loopserve/serve/engine_config.hpp>
 #include <loopserve/serve/engine_options.hpp>
+#include <loopserve/serve/logits_rows.hpp>
+#include <loopserve/serve/step_inputs.hpp>
 
 namespace loopserve {
 
@@ -39,8 +41,9 @@ class scorer {
         selector_(backend, options.selector),
         attention_(backend, options.attention),
         scratch_(backend, network.shape(), options.chunk_tokens),
+        inputs_(backend, options.chunk_tokens),
         plan_(backend),
-        logits_(index_t{block_rows} * network.shape().vocabulary) {}
+        logits_(backend, block_rows, network.shape().vocabulary) {}
 
   /// `heard(done, total)` is told of every chunk. Throws error for no token and for ids outside the vocabulary, capacity_error for more tokens than the
   /// context has.
@@ -94,9 +97,10 @@ class scorer {
     auto q = scratch_.queries(rows);
     auto k = scratch_.keys(rows);
     auto v = scratch_.values(rows);
-    model_->embed(ids, x);
+    auto const placed = inputs_.positions(positions);
+    model_->embed(inputs_.ids(ids), x);
     for (int layer = 0; layer < model_->shape().layers; ++layer) {
-      model_->project(layer, x, positions, q, k, v);
+      model_->project(layer, x, placed, q, k, v);
       storage.append(id, layer, k, v);
       attend(layer, chunk, q, storage.view(id, layer));
       model_->mix(layer, scratch_.attended(rows), x);
@@ -118,14 +122,12 @@ class scorer {
   }
 
   void judge(std::span<token_id const> ids, std::size_t done, std::size_t rows, score_result& result) {
-    auto const vocabulary = static_cast<std::size_t>(model_->shape().vocabulary);
     auto const hidden = scratch_.hidden(static_cast<int>(rows));
     for (std::size_t first = 0; first < rows; first += block_rows) {
       auto const block = static_cast<index_t>(std::min<std::size_t>(block_rows, rows - first));
-      tensor_view<float, 2> const logits(logits_.data(), {block, model_->shape().vocabulary});
-      model_->logits(hidden.rows(static_cast<index_t>(first), block), logits);
+      model_->logits(hidden.rows(static_cast<index_t>(first), block), logits_.rows(static_cast<int>(block)));
       for (index_t i = 0; i < block; ++i) {
-        auto const row = std::span<float const>(&logits(i, 0), vocabulary);
+        std::span<float const> const row = logits_.row(static_cast<int>(i));
         auto const next = done + first + static_cast<std::size_t>(i) + 1;
         if (next < ids.size()) {
           result.logprobs.push_back(logprob(row, ids[next]));
@@ -149,8 +151,9 @@ class scorer {
   typename Config::selector selector_;
   typename Config::attention attention_;
   activations<backend_type> scratch_;
+  step_inputs<backend_type> inputs_;
   line_plan<backend_type> plan_;
-  host_buffer<float> logits_;
+  logits_rows<backend_type> logits_;
 };
 
 }  // namespace loopserve

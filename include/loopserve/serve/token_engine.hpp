@@ -13,7 +13,9 @@
 #include <loopserve/serve/dialogue.hpp>
 #include <loopserve/serve/engine_config.hpp>
 #include <loopserve/serve/engine_options.hpp>
+#include <loopserve/serve/logits_rows.hpp>
 #include <loopserve/serve/prefill_step.hpp>
+#include <loopserve/serve/step_inputs.hpp>
 
 namespace loopserve {
 
@@ -49,9 +51,10 @@ class token_engine {
         scheduler_(options.scheduler),
         stop_tokens_(std::move(stop_tokens)),
         scratch_(backend, model_.shape(), std::max(options.chunk_tokens, decode_rows)),
-        logits_(static_cast<index_t>(decode_rows) * model_.shape().vocabulary),
-        prefill_(backend, model_, storage_, selector_, attention_, scratch_, options.seed),
-        decode_(backend, model_, storage_, attention_, scratch_) {}
+        inputs_(backend, std::max(options.chunk_tokens, decode_rows)),
+        logits_(backend, decode_rows, model_.shape().vocabulary),
+        prefill_(backend, model_, storage_, selector_, attention_, scratch_, inputs_, options.seed),
+        decode_(backend, model_, storage_, attention_, scratch_, inputs_) {}
 
   token_engine(token_engine const&) = delete;
   token_engine& operator=(token_engine const&) = delete;
@@ -102,6 +105,8 @@ class token_engine {
     }
     turn.report.heads = model_.shape().heads;
     turn.report.coverage.resize(static_cast<std::size_t>(model_.shape().layers * model_.shape().heads));
+    turn.lines = {*backend_, turn.report.coverage.size()};
+    turn.kept_share = {*backend_, 1};
     turn.answer_limit = room;
     turn.at_limit = room < request.max_tokens ? finish_reason::context_full : finish_reason::max_tokens;
     turn.input = input;
@@ -145,6 +150,7 @@ class token_engine {
     report.finish = reason;
     report.tokens_out = d.turn.answered();
     for (auto& layer : d.turn.layers) { report.working_set_bytes += layer.rows.bytes(); }
+    read_tallies(d);
     report.kv_bytes = visit_storage(storage_, [&](auto& s) {
       s.truncate(d.id, static_cast<int>(d.cached.size()));  // room that the answer did not need
       return s.bytes(d.id);
@@ -153,6 +159,8 @@ class token_engine {
     d.turn.phase = turn_phase::idle;
     d.turn.layers.clear();
     d.turn.tail.clear();
+    d.turn.lines = {};
+    d.turn.kept_share = {};
     std::erase(active_, &d);
   }
 
@@ -208,11 +216,11 @@ class token_engine {
   void prefill(dialogue_type& d) {
     int const before = static_cast<int>(d.cached.size());
     try {
-      prefill_.run(d, next_chunk(d), logits_row(0));
+      prefill_.run(d, next_chunk(d), logits_.rows(1));
       if (static_cast<int>(d.cached.size()) < d.turn.input) { return; }
       d.turn.phase = turn_phase::decode;
       for (int l = 0; l < model_.shape().layers; ++l) { d.turn.layers.emplace_back(*backend_); }
-      take(d, logits_row(0));
+      take(d, 0, most_likely({&d}));
     } catch (detail::cancelled_turn const&) {
       cut(d, before);
       end(d, finish_reason::cancelled);
@@ -223,9 +231,10 @@ class token_engine {
   }
 
   void decode(std::vector<dialogue_type*> batch) {
-    auto const rows = static_cast<index_t>(batch.size());
+    std::vector<row_best> best;
     try {
-      decode_.run(batch, tensor_view<float, 2>(logits_.data(), {rows, model_.shape().vocabulary}));
+      decode_.run(batch, logits_.rows(static_cast<int>(batch.size())));
+      best = most_likely(batch);
     } catch (...) {
       for (auto* d : batch) {
         cut(*d, static_cast<int>(d->cached.size()));
@@ -235,14 +244,23 @@ class token_engine {
     }
     for (std::size_t i = 0; i < batch.size(); ++i) {
       try {
-        take(*batch[i], logits_row(static_cast<int>(i)));
+        take(*batch[i], static_cast<int>(i), best);
       } catch (...) { fail(*batch[i]); }
     }
   }
 
-  /// Samples the next token of an answer.
-  void take(dialogue_type& d, std::span<float> logits) {
-    auto const token = (*d.turn.pick)(logits, std::span<token_id const>(d.turn.tokens));
+  /// What greedy answers go on with, found where the logits lie: for each row of the batch, where that is a device's memory and any of them is greedy.
+  std::vector<row_best> most_likely(std::vector<dialogue_type*> const& batch) {
+    bool const greedy = std::any_of(batch.begin(), batch.end(), [](auto const* d) { return d->turn.pick->greedy(); });
+    return logits_.on_device && greedy ? logits_.most_likely(static_cast<int>(batch.size())) : std::vector<row_best>{};
+  }
+
+  /// Samples the next token of an answer from row `i` of the logits.
+  void take(dialogue_type& d, int i, std::vector<row_best> const& best) {
+    auto& pick = *d.turn.pick;
+    bool const known = !best.empty() && pick.greedy();
+    auto const& row = known ? best[static_cast<std::size_t>(i)] : row_best{};
+    auto const token = known ? pick.choose(row.at, row.value) : pick(logits_.row(i), std::span<token_id const>(d.turn.tokens));
     if (std::find(stop_tokens_.begin(), stop_tokens_.end(), token) != stop_tokens_.end()) { return end(d, finish_reason::stop_token); }
     d.turn.tokens.push_back(token);
     events_.push_back({&d, false, token});
@@ -270,9 +288,17 @@ class token_engine {
     d.cached.resize(static_cast<std::size_t>(tokens));
   }
 
-  std::span<float> logits_row(int i) {
-    auto const n = static_cast<std::size_t>(model_.shape().vocabulary);
-    return logits_.span().subspan(static_cast<std::size_t>(i) * n, n);
+  /// Adds to a turn's report what was counted in the backend's memory. A device that no longer answers makes the turn fail: this may be an answer's destructor.
+  static void read_tallies(dialogue_type& d) {
+    auto& report = d.turn.report;
+    try {
+      auto const lines = d.turn.lines.read();
+      for (std::size_t i = 0; i < lines.size(); ++i) {
+        report.coverage[i].cells += lines[i].cells;
+        report.coverage[i].covered += lines[i].covered;
+      }
+      for (double const share : d.turn.kept_share.read()) { report.kept_share_sum += share; }
+    } catch (...) { d.failure = std::current_exception(); }
   }
 
   backend_type* backend_;
@@ -284,7 +310,8 @@ class token_engine {
   typename Config::scheduler scheduler_;
   std::vector<token_id> stop_tokens_;
   activations<backend_type> scratch_;
-  host_buffer<float> logits_;
+  step_inputs<backend_type> inputs_;
+  logits_rows<backend_type> logits_;
   prefill_step<Config> prefill_;
   decode_step<Config> decode_;
   std::vector<dialogue_type*> active_;

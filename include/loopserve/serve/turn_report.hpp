@@ -33,7 +33,8 @@ struct head_coverage {
   double area() const { return causal_cells > 0 ? static_cast<double>(cells) / static_cast<double>(causal_cells) : 1.0; }
 };
 
-/// Milliseconds by phase. `selection` and `attention` are parts of `prefill`; the last four are parts of `decode`.
+/// Milliseconds by phase. `selection` and `attention` are parts of `prefill`; the last four are parts of `decode`. On a device the parts are the time to queue the work,
+/// and the last chunk waits for all that was queued.
 struct turn_times {
   double prefill_ms = 0;
   double selection_ms = 0;

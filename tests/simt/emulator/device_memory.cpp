@@ -8,6 +8,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <string>
+
+#include <loopserve/core/error.hpp>
 
 namespace loopserve::simt {
 
@@ -37,12 +40,14 @@ device_memory::device_memory()
       dirty_(static_cast<std::size_t>(capacity / page)) {}
 
 void* device_memory::allocate(index_t bytes) {
-  if (bytes > capacity - 2 * page - next_) { throw std::bad_alloc(); }
+  if (bytes > capacity - 2 * page - next_) { throw capacity_error("cannot allocate " + std::to_string(bytes) + " bytes of device memory"); }
   index_t const first = next_;
   next_ += (bytes + 256 + 255) / 256 * 256;
   std::fill_n(touched_ + first, bytes, untouched);
   std::memset(bytes_ + first, 0xff, static_cast<std::size_t>(bytes));
   allocations_[addresses_ + first] = bytes;
+  held_ += bytes;
+  peak_ = std::max(peak_, held_);
   return addresses_ + first;
 }
 
@@ -53,6 +58,7 @@ void device_memory::free(void* address) {
     std::abort();
   }
   std::fill_n(touched_ + (static_cast<char*>(address) - addresses_), found->second, unallocated);
+  held_ -= found->second;
   allocations_.erase(found);
   if (allocations_.empty()) { next_ = page; }
 }

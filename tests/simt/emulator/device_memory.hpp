@@ -22,6 +22,11 @@ class device_memory {
   void* allocate(index_t bytes);
   void free(void* address);
 
+  /// Bytes that are allocated, and the most that were since `forget_peak`.
+  index_t held() const { return held_; }
+  index_t peak() const { return peak_; }
+  void forget_peak() { peak_ = held_; }
+
   bool holds(void const* address) const { return address >= addresses_ && address < addresses_ + capacity; }
 
   /// The host's memory behind an address of the device; null where these bytes are not all allocated.
@@ -48,6 +53,7 @@ class device_memory {
   char* bytes_;             // what stands behind them
   std::uint32_t* touched_;  // one per byte, see the source
   index_t next_ = page;
+  index_t held_ = 0, peak_ = 0;
   std::map<void*, index_t> allocations_;
   std::vector<unsigned char> dirty_;  // pages of `touched_` that this launch has written
   std::vector<index_t> dirty_pages_;

@@ -23,7 +23,8 @@ inline void cublas_check(cublasStatus_t status, char const* what, source_place p
 namespace detail {
 
 /// Matrix products by cuBLASLt. The algorithm for a shape of weights is chosen once for each class of row counts and stays, and none that cuts a sum in parts
-/// is taken: so a row's bits depend on the class, as far as an algorithm of cuBLASLt treats its rows alike, but not on how many rows of the class come along.
+/// is taken: so a row's bits depend on the class, as far as an algorithm of cuBLASLt treats its rows alike, but not on how many rows of the class come along
+/// (unless it refuses to run with so many, which its check would say; then another one is chosen for them).
 class cuda_products {
  public:
   static constexpr index_t workspace_bytes = index_t{32} << 20;
@@ -36,7 +37,7 @@ class cuda_products {
   /// Queues the product; `workspace` has `workspace_bytes` and is used by one product after the other.
   void run(matrix_product const& p, void* workspace, cudaStream_t stream) {
     description d(p, p.rows);
-    auto const& algorithm = algorithm_for(p);
+    auto const& algorithm = algorithm_for(p, d);
     float const one = 1, zero = 0;
     cublas_check(cublasLtMatmul(library_, &d.how, &one, p.w, &d.w, p.x, &d.x, &zero, p.out, &d.out, p.out, &d.out, &algorithm, workspace,
                                 static_cast<std::size_t>(workspace_bytes), stream),
@@ -74,11 +75,24 @@ class cuda_products {
 
   using shape = std::tuple<element_type, index_t, index_t, index_t, index_t, bool, std::uint32_t, std::uint32_t, std::uint32_t>;
 
-  cublasLtMatmulAlgo_t const& algorithm_for(matrix_product const& p) {
-    auto const rows = class_of(p.rows);
-    shape const key{p.type, p.inputs, p.outputs, rows, p.out_stride, p.bias != nullptr, alignment(p.w), alignment(p.x), alignment(p.out)};
-    auto const found = algorithms_.find(key);
-    if (found != algorithms_.end()) { return found->second; }
+  static shape shape_of(matrix_product const& p, index_t rows) {
+    return {p.type, p.inputs, p.outputs, rows, p.out_stride, p.bias != nullptr, alignment(p.w), alignment(p.x), alignment(p.out)};
+  }
+
+  /// That of the class of `d`'s rows, where it takes them; else one of their own.
+  cublasLtMatmulAlgo_t const& algorithm_for(matrix_product const& p, description& d) {
+    auto const own = algorithms_.find(shape_of(p, p.rows));
+    if (own != algorithms_.end()) { return own->second; }
+    auto const in_class = shape_of(p, class_of(p.rows));
+    auto found = algorithms_.find(in_class);
+    if (found == algorithms_.end()) { found = algorithms_.emplace(in_class, choose(p, class_of(p.rows))).first; }
+    cublasLtMatmulHeuristicResult_t fit;
+    bool const fits = cublasLtMatmulAlgoCheck(library_, &d.how, &d.w, &d.x, &d.out, &d.out, &found->second, &fit) == CUBLAS_STATUS_SUCCESS &&
+                      fit.workspaceSize <= static_cast<std::size_t>(workspace_bytes);
+    return algorithms_.emplace(shape_of(p, p.rows), fits ? found->second : choose(p, p.rows)).first->second;
+  }
+
+  cublasLtMatmulAlgo_t choose(matrix_product const& p, index_t rows) {
     description d(p, rows);
     cublasLtMatmulPreferenceOpaque_t wish;
     cublas_check(cublasLtMatmulPreferenceInit(&wish), "asking for an algorithm");
@@ -99,7 +113,7 @@ class cuda_products {
       throw cuda_error("cuBLASLt has no algorithm for " + std::to_string(p.rows) + " rows of " + std::to_string(p.inputs) + " inputs and " +
                        std::to_string(p.outputs) + " outputs in " + name_of(p.type));
     }
-    return algorithms_.emplace(key, best.algo).first->second;
+    return best.algo;
   }
 
   /// The largest power of two, up to 256, that divides an address.

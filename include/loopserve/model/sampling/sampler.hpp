@@ -54,6 +54,16 @@ class sampler {
     return draw(counter_rng{options_.seed}.uniform(step));
   }
 
+  /// Whether the most likely token of the logits as they are is chosen, so that who has them may look for it himself.
+  bool greedy() const { return (options_.temperature == 0.0F || options_.top_k == 1) && !penalises(); }
+
+  /// The choice of a greedy sampler from logits whose largest is `logit`, that of token `best`. Throws `error` as the other does.
+  token_id choose(int best, float logit) {
+    check_largest(logit);
+    ++step_;
+    return token_id(best);
+  }
+
   sampling_options const& options() const { return options_; }
   /// How many tokens were chosen; setting it back repeats the draws from there (after a rewind).
   std::uint64_t step() const { return step_; }
@@ -66,8 +76,10 @@ class sampler {
     bool operator<(candidate const& other) const { return weight < other.weight || (weight == other.weight && id > other.id); }
   };
 
+  bool penalises() const { return options_.repetition_penalty != 1.0F || options_.presence_penalty != 0.0F || options_.frequency_penalty != 0.0F; }
+
   void penalise(std::span<float> logits, std::span<token_id const> history) const {
-    if (options_.repetition_penalty == 1.0F && options_.presence_penalty == 0.0F && options_.frequency_penalty == 0.0F) { return; }
+    if (!penalises()) { return; }
     std::unordered_map<std::int32_t, int> counts;
     for (auto id : history) { ++counts[raw(id)]; }
     for (auto [id, count] : counts) {
@@ -78,13 +90,18 @@ class sampler {
     }
   }
 
+  static void check_largest(float logit) {
+    check(!std::isnan(logit), "a logit is not a number: the model's weights or activations are broken");
+    check(std::isfinite(logit), "the largest logit is infinite, or every token is excluded: there is nothing to sample from");
+  }
+
   static token_id most_likely(std::span<float const> logits) {
     std::size_t best = 0;
     for (std::size_t i = 0; i < logits.size(); ++i) {
-      check(!std::isnan(logits[i]), "a logit is not a number: the model's weights or activations are broken");
+      if (std::isnan(logits[i])) { check_largest(logits[i]); }
       if (logits[i] > logits[best]) { best = i; }
     }
-    check(std::isfinite(logits[best]), "the largest logit is infinite, or every token is excluded: there is nothing to sample from");
+    check_largest(logits[best]);
     return token_id(static_cast<std::int32_t>(best));
   }
 

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <iostream>
+#include <loopserve/loopserve.cuh>
+namespace ls = loopserve;
+
+int main(int, char** argv) try {
+  ls::engine<ls::defaults<ls::cuda>> engine{argv[1]};  // a Hugging Face folder or a GGUF file
+  auto chat = engine.open();
+  for (auto const& piece : chat.say("The amber bear budget is 431. What is the amber bear budget?")) {
+    std::cout << piece << std::flush;
+  }
+  std::cout << '\n';
+} catch (ls::error const& e) {
+  std::cerr << e.what() << '\n';  // no device, no driver
+  return 1;
+}
