@@ -11,8 +11,8 @@ using namespace loopserve::device_test;
 
 namespace {
 
-std::string const budget_note = "The amber bear budget is 431. We met today and talked for a while. What is the amber bear budget?";
-std::string const code_note = "Note that the golden prairie code is 956. Tell me the golden prairie code. Tell me the amber bear budget.";
+std::string const budget_note = "The amber bear budget is 431. What is the amber bear budget?";
+std::string const code_note = "The golden prairie code is 956. Tell me the amber bear budget.";
 
 template <class Backend>
 struct reselecting : dense<Backend> {
@@ -42,8 +42,8 @@ struct loud_in_bf16 : loud {
 template <class Config>
 engine_options<Config> options_of() {
   engine_options<Config> o;
-  o.chunk_tokens = 24;
-  if constexpr (requires { o.compressor.budget; }) { o.compressor.budget = kv_budget{24}; }
+  o.chunk_tokens = 16;
+  if constexpr (requires { o.compressor.budget; }) { o.compressor.budget = kv_budget{16}; }
   if constexpr (requires { o.compressor.interval; }) { o.compressor.interval = 4; }
   if constexpr (requires { o.compressor.core.interval; }) { o.compressor.core.interval = 4; }
   return o;
@@ -89,17 +89,16 @@ void same_answers(std::vector<std::string> const& said, int max_tokens) {
 }  // namespace
 
 TEST_CASE("greedy answers are the reference's: nothing skipped, chosen again, recalled") {
-  same_answers<dense, device>({budget_note, code_note}, 24);
-  same_answers<dense, adverse_device>({budget_note}, 4);
-  same_answers<reselecting, device>({budget_note, code_note}, 16);
-  same_answers<recalling, device>({budget_note, code_note}, 16);
-  same_answers<recalling, adverse_device>({budget_note}, 4);
+  same_answers<dense, device>({budget_note, code_note}, 16);
+  same_answers<reselecting, device>({budget_note, code_note}, 10);
+  same_answers<recalling, device>({budget_note, code_note}, 10);
+  same_answers<recalling, adverse_device>({budget_note}, 3);
 }
 
 TEST_CASE("rewound, forked, cancelled: what comes after is what would have come") {
   using config = recalling<device>;
   engine<config> e(demo_model, options_of<config>());
-  auto chat = e.open({.max_tokens = 10});
+  auto chat = e.open({.max_tokens = 6});
   auto const first = chat.say(budget_note).text();
   auto const second = chat.say(code_note).text();
   CHECK_FALSE(first.empty());
@@ -126,7 +125,7 @@ TEST_CASE("conversations that are answered together get what each gets alone") {
   std::vector<std::string> alone, together;
   for (auto const& s : said) {
     engine<config> e(demo_model, options_of<config>());
-    auto chat = e.open({.max_tokens = 8});
+    auto chat = e.open({.max_tokens = 5});
     alone.push_back(chat.say(s).text());
   }
   engine<config> e(demo_model, options_of<config>());
@@ -135,7 +134,7 @@ TEST_CASE("conversations that are answered together get what each gets alone") {
   chats.reserve(said.size());
   answers.reserve(said.size());
   for (auto const& s : said) {
-    chats.push_back(e.open({.max_tokens = 8}));
+    chats.push_back(e.open({.max_tokens = 5}));
     answers.push_back(chats.back().say(s));
   }
   for (auto& a : answers) { together.push_back(a.text()); }
@@ -145,7 +144,7 @@ TEST_CASE("conversations that are answered together get what each gets alone") {
 TEST_CASE("answers that are drawn, and greedy ones beside them") {
   using config = dense<device>;
   engine<config> e(demo_model, options_of<config>());
-  auto const say = [&](sampling_options const& s) { return e.open({.max_tokens = 8, .sampling = s}).say(budget_note).text(); };
+  auto const say = [&](sampling_options const& s) { return e.open({.max_tokens = 5, .sampling = s}).say(budget_note).text(); };
   auto const greedy = say({});
   CHECK(say({.temperature = 1, .top_k = 1}) == greedy);
   CHECK(say({.temperature = 1e-4F, .seed = 3}) == greedy);
@@ -153,7 +152,7 @@ TEST_CASE("answers that are drawn, and greedy ones beside them") {
   CHECK(drawn != greedy);
   CHECK(say({.temperature = 5, .seed = 3}) == drawn);
 
-  auto one = e.open({.max_tokens = 8}), two = e.open({.max_tokens = 8, .sampling = {.temperature = 5, .seed = 3}});
+  auto one = e.open({.max_tokens = 5}), two = e.open({.max_tokens = 5, .sampling = {.temperature = 5, .seed = 3}});
   auto first = one.say(budget_note), second = two.say(budget_note);
   CHECK(first.text() == greedy);
   CHECK(second.text() == drawn);

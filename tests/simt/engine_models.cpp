@@ -56,7 +56,7 @@ void same_scores(std::string const& path, std::string const& text, double bound,
   CAPTURE(path);
   auto const files = model_files::open(path);
   auto ids = load_text(*files, {}).words.encode(text);
-  ids.resize(std::min<std::size_t>(ids.size(), 48));
+  ids.resize(std::min<std::size_t>(ids.size(), 40));
   leading_decoder::leads().clear();
   scored<leading> const want(files, ids);
   scored<dense<device>> const got(files, ids);
@@ -101,7 +101,7 @@ TEST_CASE("stories260K tells the same story, token by token") {
   }
   auto const told = [&]<class Config>() {
     engine<Config> e(stories, {.chunk_tokens = 16});
-    auto chat = e.open({.max_tokens = 48, .raw = true});
+    auto chat = e.open({.max_tokens = 32, .raw = true});
     chat.say("One day, a cat named Tom").text();
     return std::vector<token_id>(chat.last_answer().begin(), chat.last_answer().end());
   };
@@ -110,4 +110,18 @@ TEST_CASE("stories260K tells the same story, token by token") {
   auto const same = std::mismatch(got.begin(), got.end(), want.begin(), want.end()).first - got.begin();
   MESSAGE("the first " << same << " of " << want.size() << " tokens are the same");
   CHECK(got == want);
+}
+
+TEST_CASE("an engine says what it has converted, and plans with what its weights take") {
+  engine<dense<device>> e(demo_model);
+  CHECK(e.loaded().text().empty());
+  CHECK(e.plan(100).weights_bytes >= e.loaded().bytes);
+  auto const stories = material + "stories260K";
+  if (!std::filesystem::exists(stories)) {
+    MESSAGE("skipped: no material");
+    return;
+  }
+  engine<dense<device>> f(stories);
+  CHECK(f.loaded().text().find(" matrices in f32, ") != std::string::npos);
+  CHECK(f.plan(100).weights_bytes < engine<dense<reference>>(stories).plan(100).weights_bytes);
 }

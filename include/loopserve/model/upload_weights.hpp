@@ -25,7 +25,7 @@ namespace detail {
 template <class Backend>
 class staging {
  public:
-  staging(Backend& backend, index_t half_bytes) : backend_(&backend), half_bytes_(half_bytes), memory_(backend.template make_pinned<unsigned char>(2 * half_bytes)) {}
+  staging(Backend const& backend, index_t half_bytes) : backend_(&backend), half_bytes_(half_bytes), memory_(backend.template make_pinned<unsigned char>(2 * half_bytes)) {}
 
   index_t half_bytes() const { return half_bytes_; }
 
@@ -40,9 +40,9 @@ class staging {
   }
 
  private:
-  Backend* backend_;
+  Backend const* backend_;
   index_t half_bytes_;
-  decltype(std::declval<Backend&>().template make_pinned<unsigned char>(0)) memory_;
+  decltype(std::declval<Backend const&>().template make_pinned<unsigned char>(0)) memory_;
   bool second_ = false;
 };
 
@@ -79,7 +79,7 @@ struct placed_weights {
 /// Copies the weights that `host` views to the device, matrix by matrix and a tied one once, f32 and q8_0 as bf16; no second copy is made in the host's memory. Throws
 /// capacity_error before anything is copied where they do not fit.
 template <class Backend>
-placed_weights<Backend> upload_weights(Backend& backend, decoder_view host) {
+placed_weights<Backend> upload_weights(Backend const& backend, decoder_view host) {
   constexpr index_t alignment = 256, list_alignment = 64, staged_bytes = index_t{16} << 20;
   auto const padded = [](index_t n, index_t to) { return (n + to - 1) / to * to; };
   placed_weights<Backend> out;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cmath>
 #include <span>
 #include <string>
 #include <vector>
@@ -10,21 +11,6 @@
 #include <loopserve/ops/argmax_kernel.hpp>
 
 namespace loopserve {
-
-/// The reference's argmax of values in the device's memory. It returns a value of the host's, so it waits.
-template <device_backend B>
-int argmax(B const& b, std::span<float const> values) {
-  check(!values.empty(), "argmax: there is nothing to choose from");
-  auto best = b.template make_buffer<unsigned long long>(1);
-  b.fill(best.data(), 0, best.bytes());
-  auto const count = static_cast<index_t>(values.size());
-  using kernel = argmax_kernel<float>;
-  b.launch({1, blocks_for(count, kernel::tile)}, kernel{tensor_view<float const, 2>(values.data(), {1, count}), best.data()});
-  unsigned long long key = 0;
-  b.copy_to_host(&key, best.data(), sizeof key);
-  if (!argmax_key::is_number(key)) { throw error("argmax: value " + std::to_string(argmax_key::index(key)) + " is not a number"); }
-  return argmax_key::index(key);
-}
 
 /// The reference's argmax_rows of values in the device's memory, in one launch. It waits once.
 template <device_backend B>
@@ -39,6 +25,14 @@ std::vector<row_best> argmax_rows(B const& b, tensor_view<float const, 2> values
   std::vector<row_best> rows;
   for (auto const key : keys) { rows.push_back({argmax_key::index(key), argmax_key::value(key)}); }
   return rows;
+}
+
+/// The reference's argmax of values in the device's memory. It returns a value of the host's, so it waits.
+template <device_backend B>
+int argmax(B const& b, std::span<float const> values) {
+  auto const best = argmax_rows(b, tensor_view<float const, 2>(values.data(), {1, static_cast<index_t>(values.size())}))[0];
+  if (std::isnan(best.value)) { throw error("argmax: value " + std::to_string(best.at) + " is not a number"); }
+  return best.at;
 }
 
 }  // namespace loopserve
