@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include <loopserve/core/backend.hpp>
+#include <loopserve/core/config.hpp>
 #include <loopserve/core/ids.hpp>
 
 namespace loopserve {
@@ -79,7 +80,7 @@ inline void declare_dense(reference const&, line_plan_view plan) {
 }
 
 /// Cells that a dense head attends to: rows x keys below the diagonal.
-constexpr index_t causal_cells(index_t rows, index_t keys) { return rows * (keys - rows) + rows * (rows + 1) / 2; }
+LOOPSERVE_HOST_DEVICE constexpr index_t causal_cells(index_t rows, index_t keys) { return rows * (keys - rows) + rows * (rows + 1) / 2; }
 
 /// Cells of head `h`'s union of lines, each counted once.
 inline index_t union_cells(line_plan_view plan, int h) {
