@@ -69,7 +69,10 @@ TEST_CASE("what f16 does not hold is told with its head") {
     store(65519.0F);
     b.synchronize();
     store(std::numeric_limits<float>::infinity());
-    CHECK_THROWS_WITH_AS(b.synchronize(), "a key or value of KV head 1 is beyond the 65504 that f16 holds; store keys and values in bf16 or f32 (any_storage with kv_type, --kv-type of the programs)", error);
+    CHECK_THROWS_WITH_AS(b.synchronize(),
+                         "a key or value of KV head 1 is beyond the 65504 that f16 holds; store keys and values in bf16 or f32 "
+                         "(any_storage with kv_type, --kv-type of the programs)",
+                         error);
     b.synchronize();
   });
 }

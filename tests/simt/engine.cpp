@@ -161,7 +161,10 @@ TEST_CASE("answers that are drawn, and greedy ones beside them") {
 TEST_CASE("values that f16 does not hold are told, and bf16 holds them") {
   engine<loud> e(demo_model, options_of<loud>());
   auto chat = e.open({.max_tokens = 3});
-  CHECK_THROWS_WITH_AS(chat.say(budget_note).text(), "a key or value of KV head 1 is beyond the 65504 that f16 holds; store keys and values in bf16 or f32 (any_storage with kv_type, --kv-type of the programs)", error);
+  CHECK_THROWS_WITH_AS(chat.say(budget_note).text(),
+                       "a key or value of KV head 1 is beyond the 65504 that f16 holds; store keys and values in bf16 or f32 "
+                       "(any_storage with kv_type, --kv-type of the programs)",
+                       error);
   CHECK(chat.messages().empty());
   CHECK(chat.reports().back().finish == finish_reason::failed);
   engine<loud_in_bf16> wide(demo_model, options_of<loud_in_bf16>());
