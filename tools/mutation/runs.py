@@ -32,7 +32,7 @@ class Bench:
         self.flags = ["-std=c++20", "-O1", "-fopenmp", "-w", f'-DLOOPSERVE_MATERIAL="{root}/../shared/material"', f'-DLOOPSERVE_SOURCE_DIR="{root}"']
         self.includes = [f"-I{root}/include", f"-I{root}/tests", f"-I{root}/tests/simt"]
         self.libraries = ["-lpcre2-8", "-lutf8proc", "-pthread"]
-        self.seconds = {}
+        self.seconds, self.files = {}, {}
         self.lock = threading.Lock()
         self.store = os.path.join(work, "results.json")
         os.makedirs(work, exist_ok=True)
@@ -78,17 +78,33 @@ class Bench:
             file.write(mutated(self.root, mutation))
         return folder
 
+    def key_of(self, test, mutation):
+        """A number for all that the test is built of: its own files of the tree, the one with the bug as it is then."""
+        if test not in self.files:
+            source = os.path.join(self.root, "tests", "simt", test + ".cpp")
+            said = self.command(*self.compiler[-1:], *self.flags, *self.includes, "-MM", source)
+            if said.returncode != 0:
+                raise BuildError(said.stderr)
+            self.files[test] = sorted(p for p in said.stdout.replace("\\\n", " ").split()[1:] if os.path.abspath(p).startswith(self.root + os.sep))
+        digest = hashlib.sha256((self.built_with + " ".join(self.flags)).encode())
+        seen = mutation is None
+        for path in self.files[test]:
+            own = mutation is not None and os.path.samefile(path, os.path.join(self.root, "include", "loopserve", mutation.file))
+            seen = seen or own
+            with open(path) as file:
+                digest.update((os.path.relpath(path, self.root) + "\0" + (mutated(self.root, mutation) if own else file.read())).encode())
+        if not seen:
+            raise BuildError(f"{mutation.label}: tests/simt/{test}.cpp does not include the file")
+        return digest.hexdigest()
+
     def run(self, test, mutation):
         """What one test says: {outcome: passed, failed, crashed, endless or refused (it does not compile), case, said, seconds}."""
+        key = self.key_of(test, mutation)
+        if key in self.known:
+            return self.known[key]
         folder = self.overlay(mutation) if mutation else os.path.join(self.work, "whole")
         os.makedirs(folder, exist_ok=True)
         source, first = os.path.join(self.root, "tests", "simt", test + ".cpp"), f"-I{folder}/include"
-        text = self.command(*self.compiler, *self.flags, first, *self.includes, "-E", "-P", source)
-        if text.returncode != 0:
-            return {"outcome": "refused", "said": text.stderr, "case": "", "seconds": 0}
-        key = hashlib.sha256((self.built_with + text.stdout).encode()).hexdigest()
-        if key in self.known:
-            return self.known[key]
         made, program = os.path.join(folder, test + ".o"), os.path.join(folder, test)
         done = self.compile(source, made, first)
         if done.returncode != 0:
