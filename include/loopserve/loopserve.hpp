@@ -131,6 +131,7 @@
 #include <loopserve/model/weights_report.hpp>
 #include <loopserve/serve/activations.hpp>
 #include <loopserve/serve/cancelled_turn.hpp>
+#include <loopserve/serve/compiled.hpp>
 #include <loopserve/serve/conversation.hpp>
 #include <loopserve/serve/decode_step.hpp>
 #include <loopserve/serve/defaults.hpp>

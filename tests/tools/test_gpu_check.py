@@ -194,6 +194,13 @@ class Parts(unittest.TestCase):
     def test_without_figures_every_goal_is_open(self):
         self.assertTrue(all(bar.reached is None and not bar.found for bar in bars.judged([])))
 
+    def test_break_even_is_the_first_length_that_pays(self):
+        rows = [{"work": bars.PROMPT, "shape": f"{n}k", "tokens": n << 10, "times_faster": f} for n, f in ((1, 0.7), (8, 2.0), (4, 1.1), (2, 0.9))]
+        found = next(bar for bar in bars.judged(rows) if bar.name.startswith("break-even"))
+        self.assertEqual((found.found, found.reached), ("4k", True))
+        found = next(bar for bar in bars.judged(rows[:1]) if bar.name.startswith("break-even"))
+        self.assertEqual((found.found, found.reached), ("more than 1k", False))
+
     def test_a_goal_is_judged_by_its_own_shape(self):
         rows = [{"work": "sketch scores", "shape": "64k", "tokens": 65536, "share_of_copy": 0.95}, {"work": "with recall / whole cache", "shape": "128k", "tokens": 131072, "share": 0.21}]
         found = {bar.name: bar.reached for bar in bars.judged(rows)}

@@ -46,21 +46,50 @@ def share(name, work, field, tokens, goal, holds):
     return bar
 
 
-def not_yet(name, shape, goal):
-    """Goals that no program measures."""
-    return lambda _: iter([Bar(name, shape, goal)])
+def line_sparse(rows):
+    goal, found = "<= 1.2 x area x own dense", [r for r in rows if r["work"].startswith("line-sparse prefill, area")]
+    for row in found:
+        if "of_area_times_dense" in row:
+            yield Bar(row["work"], row["shape"], goal, f"{row['of_area_times_dense']:.2f}x", row["of_area_times_dense"] <= 1.2)
+        else:
+            yield Bar(row["work"], row["shape"], goal)
+    if not found:
+        yield Bar("line-sparse prefill", "32k to 512k, area 5 to 20%", goal)
+
+
+TURN, PROMPT = "selection and attention, a turn", "selection and attention, whole prompt"
+
+
+def of_a_turn(name, goal, field, text, holds):
+    """What is asked of a turn of 2k over 128k."""
+    def bar(rows):
+        row = one(rows, TURN, tokens=131072 + 2048)
+        if row is None:
+            yield Bar(name, "2k over 128k, area 10%", goal)
+        else:
+            yield Bar(name, f"2k over 128k, area {100 * row['area']:.0f}%", goal, text(row[field]), holds(row[field]))
+    return bar
+
+
+def break_even(rows):
+    found = sorted((r for r in rows if r["work"] == PROMPT), key=lambda r: r["tokens"])
+    goal, faster = "<= 4k", [r for r in found if r["times_faster"] > 1]
+    if not found:
+        yield Bar("break-even of sparse with selection", "the smallest length", goal)
+    else:
+        said = faster[0]["shape"] if faster else f"more than {found[-1]['shape']}"
+        yield Bar("break-even of sparse with selection", "the smallest length", goal, said, bool(faster) and faster[0]["tokens"] <= 4096)
 
 
 BARS = [
     dense_prefill,
+    line_sparse,
+    of_a_turn("selection", "<= 5% of dense", "selection_of_dense", lambda x: f"{100 * x:.1f}%", lambda x: x <= 0.05),
+    of_a_turn("attention with selection", ">= 6x dense", "times_faster", lambda x: f"{x:.1f}x", lambda x: x >= 6),
+    break_even,
     decode,
     share("sketch scores over rotating layers", "sketch scores", "share_of_copy", 131072, ">= 80% of copy bandwidth", lambda x: x >= 0.8),
     share("attention over the working set, with choosing, against the whole cache", "with recall / whole cache", "share", 131072, "<= 20%", lambda x: x <= 0.2),
-    not_yet("line-sparse prefill", "32k to 512k, area 5 to 20%", "<= 1.2 x area x own dense"),
-    not_yet("selection", "128k", "<= 5% of dense"),
-    not_yet("line-sparse prefill with selection", "128k, area 10%", ">= 6x dense"),
-    not_yet("break-even of sparse with selection", "the smallest length", "<= 4k"),
-    not_yet("a turn of 2k over 128k", "area 10%", ">= 5x dense"),
 ]
 
 

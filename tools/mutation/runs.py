@@ -27,10 +27,10 @@ class Bench:
 
     def __init__(self, root, work, jobs):
         self.root, self.work, self.jobs = root, work, jobs
-        launcher = os.environ.get("CMAKE_CXX_COMPILER_LAUNCHER") or shutil.which("ccache")
-        self.compiler = ([launcher] if launcher else []) + [os.environ.get("CXX", "g++")]
-        self.flags = ["-std=c++20", "-O1", "-fopenmp", "-w", f'-DLOOPSERVE_MATERIAL="{root}/../shared/material"', f'-DLOOPSERVE_SOURCE_DIR="{root}"']
-        self.includes = [f"-I{root}/include", f"-I{root}/tests", f"-I{root}/tests/simt"]
+        self.compiler = os.environ.get("CXX", "g++")
+        self.launcher = shutil.which("ccache")  # for what has no bug in: the rest is new each time, and kept by its key here
+        self.flags = ["-std=c++20", "-O1", "-fopenmp", "-w"]
+        self.includes = [f'-DLOOPSERVE_MATERIAL="{root}/../shared/material"', f'-DLOOPSERVE_SOURCE_DIR="{root}"', f"-I{root}/include", f"-I{root}/tests", f"-I{root}/tests/simt"]
         self.libraries = ["-lpcre2-8", "-lutf8proc", "-pthread"]
         self.seconds, self.files = {}, {}
         self.lock = threading.Lock()
@@ -47,15 +47,16 @@ class Bench:
     def command(self, *arguments, **more):
         return subprocess.run(arguments, capture_output=True, text=True, errors="replace", **more)
 
-    def compile(self, source, output, *more):
-        return self.command(*self.compiler, *self.flags, *more, *self.includes, "-c", source, "-o", output)
+    def compile(self, source, output, *more, kept=False):
+        launcher = [self.launcher] if kept and self.launcher else []
+        return self.command(*launcher, self.compiler, *self.flags, *more, *self.includes, "-c", source, "-o", output)
 
     def prepare(self, tests):
         """The emulator and the tests' main, then every test without a bug, which must pass."""
         sources = sorted(glob.glob(os.path.join(self.root, "tests", "simt", "emulator", "*.cpp"))) + [os.path.join(self.root, "tests", "test_main.cpp")]
         self.objects = [os.path.join(self.work, os.path.basename(s)[:-4] + ".o") for s in sources]
         with self.pool() as pool:
-            for done in pool.map(lambda pair: self.compile(*pair, "-O2"), zip(sources, self.objects)):
+            for done in pool.map(lambda pair: self.compile(*pair, "-O2", kept=True), zip(sources, self.objects)):
                 if done.returncode != 0:
                     raise BuildError(done.stderr)
         digest = hashlib.sha256()
@@ -82,7 +83,7 @@ class Bench:
         """A number for all that the test is built of: its own files of the tree, the one with the bug as it is then."""
         if test not in self.files:
             source = os.path.join(self.root, "tests", "simt", test + ".cpp")
-            said = self.command(*self.compiler[-1:], *self.flags, *self.includes, "-MM", source)
+            said = self.command(self.compiler, *self.flags, *self.includes, "-MM", source)
             if said.returncode != 0:
                 raise BuildError(said.stderr)
             self.files[test] = sorted(p for p in said.stdout.replace("\\\n", " ").split()[1:] if os.path.abspath(p).startswith(self.root + os.sep))
@@ -106,10 +107,10 @@ class Bench:
         os.makedirs(folder, exist_ok=True)
         source, first = os.path.join(self.root, "tests", "simt", test + ".cpp"), f"-I{folder}/include"
         made, program = os.path.join(folder, test + ".o"), os.path.join(folder, test)
-        done = self.compile(source, made, first)
+        done = self.compile(source, made, first, kept=mutation is None)
         if done.returncode != 0:
             return {"outcome": "refused", "said": done.stderr, "case": "", "seconds": 0}
-        done = self.command(*self.compiler[-1:], "-fopenmp", made, *self.objects, *self.libraries, "-o", program)
+        done = self.command(self.compiler, "-fopenmp", made, *self.objects, *self.libraries, "-o", program)
         if done.returncode != 0:
             raise BuildError(done.stderr)
         found = self.judge(program, test)

@@ -49,6 +49,11 @@
 #define LOOPSERVE_TARGET_END _Pragma("GCC pop_options")
 #endif
 
+// The target loopserve::compiled says so: the usual engines are in a library, see serve/compiled.hpp.
+#ifndef LOOPSERVE_COMPILED
+#define LOOPSERVE_COMPILED 0
+#endif
+
 // PCRE2's header wants to know the width of a character before it is included.
 #ifndef PCRE2_CODE_UNIT_WIDTH
 #define PCRE2_CODE_UNIT_WIDTH 8

@@ -23,6 +23,10 @@
 
 namespace loopserve {
 
+/// Whether loopserve::compiled holds the engine, and this file is compiled for a program that links it.
+template <class Config>
+inline constexpr bool in_compiled = false;
+
 /// A model and the conversations held with it. `Config` chooses the parts by name (see `defaults`), `engine_options` their numbers.
 /// One thread drives an engine; conversations may be cancelled from others.
 template <class Config>
@@ -35,38 +39,20 @@ class engine {
 
   /// Opens a Hugging Face folder or a GGUF file. Throws format_error where a file is not what it claims to be, capacity_error where the
   /// memory limit is too small for the weights.
-  explicit engine(std::filesystem::path const& path, options_type options = {}) : engine(model_files::open(path.string()), std::move(options)) {}
+  explicit engine(std::filesystem::path const& path, options_type options = {});
 
-  explicit engine(std::shared_ptr<model_files const> files, options_type options = {})
-      : backend_(make_backend<typename Config::backend>(options)),
-        text_(load_text(*files, options.render)),
-        weights_bytes_(planned_weight_bytes<typename Config::backend>(*files)),
-        options_(settle_options(std::move(options), files->shape(), weights_bytes_)),
-        tokens_(backend_, typename Config::model(backend_, load_weights(*files, options_.check_weights)), cache_shape_of(files->shape()), options_,
-                text_.stop_tokens) {}
-
+  explicit engine(std::shared_ptr<model_files const> files, options_type options = {});
+  ~engine();
   engine(engine const&) = delete;
   engine& operator=(engine const&) = delete;
 
-  conversation<Config> open(conversation_options options = {}) {
-    auto state = std::make_shared<state_type>();
-    state->tokens = tokens_.open();
-    if (!options.system.empty()) { state->messages.push_back({"system", options.system}); }
-    state->options = std::move(options);
-    states_[state->tokens.get()] = state.get();
-    return conversation<Config>(*this, std::move(state));
-  }
+  conversation<Config> open(conversation_options options = {});
 
   /// Advances every conversation that has a turn under way. Returns whether any still has.
-  bool step() {
-    for (auto const& event : tokens_.step()) { deliver(event); }
-    return tokens_.busy();
-  }
+  bool step();
 
   /// Bytes for one conversation of `context_tokens` tokens (0: as long as the model allows), and the longest that fits `memory_bytes`.
-  memory_plan plan(int context_tokens = 0) const {
-    return plan_memory<Config>(tokens_.network().shape(), weights_bytes_, options_, context_tokens > 0 ? context_tokens : tokens_.context_limit());
-  }
+  memory_plan plan(int context_tokens = 0) const;
 
   model_shape const& shape() const { return tokens_.network().shape(); }
   tokenizer const& text() const { return text_.words; }
@@ -83,25 +69,7 @@ class engine {
 
   static cache_shape cache_shape_of(model_shape const& shape) { return {shape.layers, shape.kv_heads, shape.head_dim}; }
 
-  void begin(state_type& state, std::string_view input) {
-    check(!state.answering, "a conversation answers one turn at a time");
-    auto const messages_before = state.messages.size();
-    state.dropped_turns = 0;
-    try {
-      state.messages.push_back({"user", std::string(input)});
-      tokens_.start(*state.tokens, rendered(state, input), {state.options.max_tokens, state.options.sampling});
-    } catch (...) {
-      state.messages.resize(messages_before);
-      throw;
-    }
-    state.tokens->turn.report.dropped_turns = state.dropped_turns;
-    state.answering = true;
-    state.answer.clear();
-    state.text.clear();
-    state.pieces.clear();
-    state.stream.emplace(text_.words);
-    state.stops.emplace(state.options.stop);
-  }
+  void begin(state_type& state, std::string_view input);
 
   /// The whole conversation as tokens; leaves out the oldest turns where the options ask for that.
   std::vector<token_id> rendered(state_type& state, std::string_view input) {
@@ -133,16 +101,7 @@ class engine {
     return true;
   }
 
-  bool next_piece(state_type& state, std::string& piece) {
-    while (state.pieces.empty() && state.answering) { step(); }
-    if (!state.pieces.empty()) {
-      piece = std::move(state.pieces.front());
-      state.pieces.pop_front();
-      return true;
-    }
-    if (state.tokens->failure) { std::rethrow_exception(state.tokens->failure); }
-    return false;
-  }
+  bool next_piece(state_type& state, std::string& piece);
 
   void deliver(turn_event<Config> const& event) {
     auto& state = *states_.at(event.who);
@@ -183,46 +142,17 @@ class engine {
     state.answering = false;
   }
 
-  void abandon(state_type& state) {
-    tokens_.finish(*state.tokens, finish_reason::cancelled);
-    complete(state);
-  }
+  void abandon(state_type& state);
 
-  void close(state_type& state) {
-    if (state.answering) { abandon(state); }
-    states_.erase(state.tokens.get());
-    tokens_.close(*state.tokens);
-  }
+  void close(state_type& state);
 
-  void rewind(state_type& state, int turns) {
-    check(!state.answering, "a conversation cannot be rewound while it answers");
-    int const held = static_cast<int>(state.cached_after.size());
-    if (turns < 0 || turns > held) {
-      throw error("cannot rewind to turn " + std::to_string(turns) + ": the conversation has " + std::to_string(held) + " turns");
-    }
-    auto const kept = static_cast<std::size_t>(turns);
-    bool const has_system = !state.options.system.empty();
-    tokens_.truncate(*state.tokens, turns == 0 ? 0 : state.cached_after[kept - 1]);
-    state.messages.resize(turns == 0 ? (has_system ? 1 : 0) : state.messages_after[kept - 1]);
-    state.spoken.resize(std::min(state.spoken.size(), state.tokens->cached.size()));
-    state.cached_after.resize(kept);
-    state.messages_after.resize(kept);
-    state.tokens->reports.resize(kept);
-  }
+  void rewind(state_type& state, int turns);
 
-  std::shared_ptr<state_type> fork(state_type const& from) {
-    check(!from.answering, "a conversation cannot be forked while it answers");
-    auto copy = std::make_shared<state_type>();
-    copy->tokens = tokens_.fork(*from.tokens);
-    copy->options = from.options;
-    copy->messages = from.messages;
-    copy->cached_after = from.cached_after;
-    copy->messages_after = from.messages_after;
-    copy->spoken = from.spoken;
-    copy->answer = from.answer;
-    copy->text = from.text;
-    states_[copy->tokens.get()] = copy.get();
-    return copy;
+  std::shared_ptr<state_type> fork(state_type const& from);
+
+  // Never called: only `template class engine<..>`, which compiles every member, comes here.
+  void compiled_twice() {
+    static_assert(!in_compiled<Config>, "this engine is part of loopserve::compiled, which the program links: leave out its explicit instantiation");
   }
 
   typename Config::backend backend_;
@@ -232,5 +162,123 @@ class engine {
   token_engine<Config> tokens_;
   std::map<dialogue<Config>*, state_type*> states_;
 };
+
+// What a program calls, directly or through a conversation, stands outside of the class: then it is not inline, and a program for which `compiled.hpp` declares it
+// does not compile it again, nor anything below.
+
+template <class Config>
+engine<Config>::engine(std::filesystem::path const& path, options_type options) : engine(model_files::open(path.string()), std::move(options)) {}
+
+template <class Config>
+engine<Config>::engine(std::shared_ptr<model_files const> files, options_type options)
+    : backend_(make_backend<typename Config::backend>(options)),
+      text_(load_text(*files, options.render)),
+      weights_bytes_(planned_weight_bytes<typename Config::backend>(*files)),
+      options_(settle_options(std::move(options), files->shape(), weights_bytes_)),
+      tokens_(backend_, typename Config::model(backend_, load_weights(*files, options_.check_weights)), cache_shape_of(files->shape()), options_,
+              text_.stop_tokens) {}
+
+template <class Config>
+engine<Config>::~engine() = default;
+
+template <class Config>
+conversation<Config> engine<Config>::open(conversation_options options) {
+  auto state = std::make_shared<state_type>();
+  state->tokens = tokens_.open();
+  if (!options.system.empty()) { state->messages.push_back({"system", options.system}); }
+  state->options = std::move(options);
+  states_[state->tokens.get()] = state.get();
+  return conversation<Config>(*this, std::move(state));
+}
+
+template <class Config>
+bool engine<Config>::step() {
+  for (auto const& event : tokens_.step()) { deliver(event); }
+  return tokens_.busy();
+}
+
+template <class Config>
+memory_plan engine<Config>::plan(int context_tokens) const {
+  return plan_memory<Config>(tokens_.network().shape(), weights_bytes_, options_, context_tokens > 0 ? context_tokens : tokens_.context_limit());
+}
+
+template <class Config>
+void engine<Config>::begin(state_type& state, std::string_view input) {
+  check(!state.answering, "a conversation answers one turn at a time");
+  auto const messages_before = state.messages.size();
+  state.dropped_turns = 0;
+  try {
+    state.messages.push_back({"user", std::string(input)});
+    tokens_.start(*state.tokens, rendered(state, input), {state.options.max_tokens, state.options.sampling});
+  } catch (...) {
+    state.messages.resize(messages_before);
+    throw;
+  }
+  state.tokens->turn.report.dropped_turns = state.dropped_turns;
+  state.answering = true;
+  state.answer.clear();
+  state.text.clear();
+  state.pieces.clear();
+  state.stream.emplace(text_.words);
+  state.stops.emplace(state.options.stop);
+}
+
+template <class Config>
+bool engine<Config>::next_piece(state_type& state, std::string& piece) {
+  while (state.pieces.empty() && state.answering) { step(); }
+  if (!state.pieces.empty()) {
+    piece = std::move(state.pieces.front());
+    state.pieces.pop_front();
+    return true;
+  }
+  if (state.tokens->failure) { std::rethrow_exception(state.tokens->failure); }
+  return false;
+}
+
+template <class Config>
+void engine<Config>::abandon(state_type& state) {
+  tokens_.finish(*state.tokens, finish_reason::cancelled);
+  complete(state);
+}
+
+template <class Config>
+void engine<Config>::close(state_type& state) {
+  if (state.answering) { abandon(state); }
+  states_.erase(state.tokens.get());
+  tokens_.close(*state.tokens);
+}
+
+template <class Config>
+void engine<Config>::rewind(state_type& state, int turns) {
+  check(!state.answering, "a conversation cannot be rewound while it answers");
+  int const held = static_cast<int>(state.cached_after.size());
+  if (turns < 0 || turns > held) {
+    throw error("cannot rewind to turn " + std::to_string(turns) + ": the conversation has " + std::to_string(held) + " turns");
+  }
+  auto const kept = static_cast<std::size_t>(turns);
+  bool const has_system = !state.options.system.empty();
+  tokens_.truncate(*state.tokens, turns == 0 ? 0 : state.cached_after[kept - 1]);
+  state.messages.resize(turns == 0 ? (has_system ? 1 : 0) : state.messages_after[kept - 1]);
+  state.spoken.resize(std::min(state.spoken.size(), state.tokens->cached.size()));
+  state.cached_after.resize(kept);
+  state.messages_after.resize(kept);
+  state.tokens->reports.resize(kept);
+}
+
+template <class Config>
+auto engine<Config>::fork(state_type const& from) -> std::shared_ptr<state_type> {
+  check(!from.answering, "a conversation cannot be forked while it answers");
+  auto copy = std::make_shared<state_type>();
+  copy->tokens = tokens_.fork(*from.tokens);
+  copy->options = from.options;
+  copy->messages = from.messages;
+  copy->cached_after = from.cached_after;
+  copy->messages_after = from.messages_after;
+  copy->spoken = from.spoken;
+  copy->answer = from.answer;
+  copy->text = from.text;
+  states_[copy->tokens.get()] = copy.get();
+  return copy;
+}
 
 }  // namespace loopserve

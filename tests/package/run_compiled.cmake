@@ -1,0 +1,31 @@
+# Installs loopserve::compiled, builds and runs a consumer of it, and sees a second instantiation refused: cmake -DSOURCE=... -DWORK=... -DCXX=... -DLAUNCHER=...
+# -DGENERATOR=... -DONEDNN=... -P run_compiled.cmake
+set(build "${WORK}/compiled")
+file(REMOVE_RECURSE "${build}")
+set(common -G "${GENERATOR}" "-DCMAKE_CXX_COMPILER=${CXX}" "-DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER}" "-DLOOPSERVE_WITH_ONEDNN=${ONEDNN}" -DCMAKE_BUILD_TYPE=Release)
+function(run)
+  execute_process(COMMAND ${ARGN} COMMAND_ERROR_IS_FATAL ANY)
+endfunction()
+run("${CMAKE_COMMAND}" ${common} -S "${SOURCE}" -B "${build}/library" -DLOOPSERVE_BUILD_COMPILED=ON -DLOOPSERVE_BUILD_TESTS=OFF -DLOOPSERVE_BUILD_EXAMPLES=OFF -DLOOPSERVE_BUILD_BENCH=OFF)
+run("${CMAKE_COMMAND}" --build "${build}/library")
+run("${CMAKE_COMMAND}" --install "${build}/library" --prefix "${build}/prefix")
+
+run("${CMAKE_COMMAND}" ${common} -S "${SOURCE}/tests/package/compiled" -B "${build}/consumer" "-DCMAKE_PREFIX_PATH=${build}/prefix")
+run("${CMAKE_COMMAND}" --build "${build}/consumer")
+execute_process(COMMAND "${build}/consumer/consumer" "${SOURCE}/assets/demo-model" OUTPUT_VARIABLE said COMMAND_ERROR_IS_FATAL ANY)
+if(NOT said MATCHES "cpu: [^\n]*amber bear budget is 431.*reference: [^\n]*amber bear budget is 431")
+  message(FATAL_ERROR "the consumer of loopserve::compiled says: ${said}")
+endif()
+# What is in the library must not be in the consumer's own objects.
+find_program(nm nm REQUIRED)
+execute_process(COMMAND "${nm}" -C "${build}/consumer/CMakeFiles/consumer.dir/main.cpp.o" OUTPUT_VARIABLE symbols COMMAND_ERROR_IS_FATAL ANY)
+if(symbols MATCHES "[TW] loopserve::(token_engine|decoder|tokenizer)<?[^\n]*")
+  message(FATAL_ERROR "the consumer of loopserve::compiled compiled parts of an engine itself: ${CMAKE_MATCH_0}")
+endif()
+
+run("${CMAKE_COMMAND}" ${common} -S "${SOURCE}/tests/package/compiled" -B "${build}/twice" "-DCMAKE_PREFIX_PATH=${build}/prefix" -DTWICE=ON)
+execute_process(COMMAND "${CMAKE_COMMAND}" --build "${build}/twice" RESULT_VARIABLE result OUTPUT_VARIABLE said ERROR_VARIABLE said)
+if(result EQUAL 0 OR NOT said MATCHES "this engine is part of loopserve::compiled")
+  message(FATAL_ERROR "a second instantiation was not refused with a sentence: ${said}")
+endif()
+message("consumer of compiled: built once, refused twice")
