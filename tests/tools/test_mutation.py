@@ -68,7 +68,7 @@ class Runs(unittest.TestCase):
         self.assertIn("| one more 3 | off by one | `sum` “numbers are summed” |", page)
         self.assertIn("nothing more: it changes nothing", page)
         self.assertEqual(self.mutate(many + SURVIVES + REASON, "--check")[0], 0)
-        status, said, _ = self.mutate(many + SURVIVES + REASON + ROW.format("new", "int s", "long s"), "--check")
+        status, said, _ = self.mutate(many + SURVIVES + REASON + ROW.format("new", "int s = 0", "long s = 0"), "--check")
         self.assertEqual(status, 1)
         self.assertIn("sum_kernel.hpp: new", said)
 
@@ -80,6 +80,15 @@ class Runs(unittest.TestCase):
         status, said, _ = self.mutate(CAUGHT + REASON)
         self.assertEqual(status, 1)
         self.assertIn("not as the tables say:\nsum_kernel.hpp: one more", said)
+
+    def test_what_is_known_is_written_without_building(self):
+        status, said, page = self.mutate(CAUGHT, "--known")
+        self.assertIn("**0 of 0 are caught (0.0%).** 1 more were not run", page)
+        self.assertEqual(status, 0, said)
+        self.mutate(CAUGHT)
+        status, said, page = self.mutate(CAUGHT + ROW.format("new", "int s = 0", "long s = 0"), "--known")
+        self.assertIn("**1 of 1 are caught (100.0%).** 1 more were not run", page)
+        self.assertIn("| new | off by one | not run since the last change |", page)
 
     def test_too_few_caught(self):
         status, said, _ = self.mutate(CAUGHT + SURVIVES + REASON)

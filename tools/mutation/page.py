@@ -10,6 +10,8 @@ def how(found):
     """Who caught it, for a cell of the table."""
     if found is None:
         return "**not caught**"
+    if found["outcome"] == "not run":
+        return "not run since the last change"
     said = {"failed": "", "crashed": ", a crash", "endless": ", which does not end", "refused": ""}[found["outcome"]]
     if found["outcome"] == "failed" and found["said"] != "a check":
         said = f": {short(found['said'])}"
@@ -25,14 +27,16 @@ def short(said):
 
 def render(results):
     """The page; results: (mutation, found or None) in the tables' order."""
-    caught = sum(found is not None for _, found in results)
+    ran = [(m, found) for m, found in results if found is None or found["outcome"] != "not run"]
+    caught = sum(found is not None for _, found in ran)
+    left = f" {len(results) - len(ran)} more were not run since they or their tests changed." if len(ran) < len(results) else ""
     lines = ["# Bugs seeded into the kernels, and which tests see them", "",
              "Each row is one change to one header, made in a copy; the tests of [tests/simt](../tests/simt) are then built over it and run on the host. The changes are the tables in",
              "[tools/mutation](../tools/mutation); `scripts/mutate_kernels` makes this page and fails where fewer than 95% are caught or one survives without a reason.", "",
-             f"**{caught} of {len(results)} are caught ({100 * caught / len(results):.1f}%).**", "",
+             f"**{caught} of {len(ran)} are caught ({100 * caught / max(len(ran), 1):.1f}%).**{left}", "",
              "| kind | seeded | caught |", "|---|---|---|"]
     for kind in KINDS:
-        of_kind = [found for mutation, found in results if mutation.kind == kind]
+        of_kind = [found for mutation, found in ran if mutation.kind == kind]
         if of_kind:
             lines.append(f"| {kind} | {len(of_kind)} | {sum(f is not None for f in of_kind)} |")
     survivors = [mutation for mutation, found in results if found is None]
