@@ -32,7 +32,13 @@ class Bench:
         self.flags = ["-std=c++20", "-O1", "-fopenmp", "-w"]
         self.includes = [f'-DLOOPSERVE_MATERIAL="{root}/../shared/material"', f'-DLOOPSERVE_SOURCE_DIR="{root}"', f"-I{root}/include", f"-I{root}/tests", f"-I{root}/tests/simt"]
         self.libraries = ["-lpcre2-8", "-lutf8proc", "-pthread"]
-        self.seconds, self.files = {}, {}
+        self.seconds, self.files, self.texts = {}, {}, {}
+        emulator = os.path.join(root, "tests", "simt", "emulator")
+        self.common = sorted(glob.glob(os.path.join(emulator, "*.cpp"))) + [os.path.join(root, "tests", "test_main.cpp")]
+        digest = hashlib.sha256(" ".join(self.flags).encode())
+        for path in self.common + sorted(glob.glob(os.path.join(emulator, "*.hpp"))):
+            digest.update(self.text_of(path).encode())
+        self.built_with = digest.hexdigest()
         self.lock = threading.Lock()
         self.store = os.path.join(work, "results.json")
         os.makedirs(work, exist_ok=True)
@@ -40,6 +46,13 @@ class Bench:
         if os.path.exists(self.store):
             with open(self.store) as file:
                 self.known = json.load(file)
+
+    def text_of(self, path):
+        """A file as it was when it was first read."""
+        if path not in self.texts:
+            with open(path) as file:
+                self.texts[path] = file.read()
+        return self.texts[path]
 
     def pool(self):
         return ThreadPoolExecutor(self.jobs)
@@ -53,17 +66,12 @@ class Bench:
 
     def prepare(self, tests):
         """The emulator and the tests' main, then every test without a bug, which must pass."""
-        sources = sorted(glob.glob(os.path.join(self.root, "tests", "simt", "emulator", "*.cpp"))) + [os.path.join(self.root, "tests", "test_main.cpp")]
+        sources = self.common
         self.objects = [os.path.join(self.work, os.path.basename(s)[:-4] + ".o") for s in sources]
         with self.pool() as pool:
             for done in pool.map(lambda pair: self.compile(*pair, "-O2", kept=True), zip(sources, self.objects)):
                 if done.returncode != 0:
                     raise BuildError(done.stderr)
-        digest = hashlib.sha256()
-        for path in self.objects:
-            with open(path, "rb") as file:
-                digest.update(file.read())
-        self.built_with = digest.hexdigest()
         with self.pool() as pool:
             for test, found in zip(tests, pool.map(lambda t: self.run(t, None), tests)):
                 if found["outcome"] != "passed":
@@ -86,14 +94,13 @@ class Bench:
             said = self.command(self.compiler, *self.flags, *self.includes, "-MM", source)
             if said.returncode != 0:
                 raise BuildError(said.stderr)
-            self.files[test] = sorted(p for p in said.stdout.replace("\\\n", " ").split()[1:] if os.path.abspath(p).startswith(self.root + os.sep))
-        digest = hashlib.sha256((self.built_with + " ".join(self.flags)).encode())
+            self.files[test] = sorted({os.path.abspath(p) for p in said.stdout.replace("\\\n", " ").split()[1:] if os.path.abspath(p).startswith(self.root + os.sep)})
+        digest = hashlib.sha256(self.built_with.encode())
         seen = mutation is None
         for path in self.files[test]:
-            own = mutation is not None and os.path.samefile(path, os.path.join(self.root, "include", "loopserve", mutation.file))
+            own = mutation is not None and path == os.path.join(self.root, "include", "loopserve", mutation.file)
             seen = seen or own
-            with open(path) as file:
-                digest.update((os.path.relpath(path, self.root) + "\0" + (mutated(self.root, mutation) if own else file.read())).encode())
+            digest.update((os.path.relpath(path, self.root) + "\0" + (mutated(self.root, mutation) if own else self.text_of(path))).encode())
         if not seen:
             raise BuildError(f"{mutation.label}: tests/simt/{test}.cpp does not include the file")
         return digest.hexdigest()
