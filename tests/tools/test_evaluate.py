@@ -131,7 +131,7 @@ class Script(unittest.TestCase):
             with open(os.path.join(folder, "evaluation.json")) as file:
                 result = json.load(file)
             self.assertEqual(result["modes"]["dense"]["all"], {"right": 18, "asked": 18, "percent": 100.0})
-            self.assertTrue(all(c["ok"] for c in result["checks"]) and len(result["checks"]) == 4)
+            self.assertTrue(all(c["ok"] for c in result["checks"]) and len(result["checks"]) == 3)
             with open(os.path.join(folder, "evaluation.md")) as file:
                 self.assertEqual(file.read(), report.render(result))
 
