@@ -46,7 +46,6 @@ int main(int argc, char** argv) {
   for (auto const& w : products) { bytes += w.bytes(); }
   ls::engine_options<dense> options;
   options.threads = threads;
-  options.storage.type = ls::element_type::bf16;
   ls::token_engine<dense> engine(backend, ls::decoder<ls::cpu>(backend, std::move(weights)), {shape.layers, shape.kv_heads, shape.head_dim},
                                  options, {});
 
