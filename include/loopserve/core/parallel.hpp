@@ -27,13 +27,26 @@ inline int available_threads() {
 
 namespace detail {
 
+/// A body that parallel_for is given, by reference: two pointers whatever its type, so that the loop itself is compiled once.
+class task_body {
+ public:
+  template <class Body>
+  task_body(Body const& body)  // not explicit: a loop is given a lambda
+      : body_(&body), call_([](void const* b, index_t i) { (*static_cast<Body const*>(b))(i); }) {}
+
+  void operator()(index_t i) const { call_(body_, i); }
+
+ private:
+  void const* body_;
+  void (*call_)(void const* body, index_t i);
+};
+
 /// The first exception of a parallel region, carried out of it.
 class first_exception {
  public:
-  template <class F>
-  void run(F&& f) {
+  void run(task_body body, index_t i) {
     try {
-      f();
+      body(i);
     } catch (...) {
       if (!taken_.exchange(true)) { what_ = std::current_exception(); }
     }
@@ -52,8 +65,7 @@ class first_exception {
 
 /// Calls `body(i)` once for every i in [0, count), on up to `threads` threads, in no promised order; each index is handed out alone, so unequal
 /// work balances. Results must not depend on which thread runs an index. The first exception is rethrown after all threads have stopped.
-template <class Body>
-void parallel_for(int threads, index_t count, Body&& body) {
+inline void parallel_for(int threads, index_t count, detail::task_body body) {
   if (threads > count) { threads = static_cast<int>(count); }
   if (threads <= 1) {
     for (index_t i = 0; i < count; ++i) { body(i); }
@@ -63,14 +75,12 @@ void parallel_for(int threads, index_t count, Body&& body) {
 #if LOOPSERVE_USE_OPENMP
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
   for (index_t i = 0; i < count; ++i) {
-    if (!failure.raised()) { failure.run([&] { body(i); }); }
+    if (!failure.raised()) { failure.run(body, i); }
   }
 #else
   std::atomic<index_t> next{0};
   auto const work = [&] {
-    for (auto i = next.fetch_add(1); i < count && !failure.raised(); i = next.fetch_add(1)) {
-      failure.run([&] { body(i); });
-    }
+    for (auto i = next.fetch_add(1); i < count && !failure.raised(); i = next.fetch_add(1)) { failure.run(body, i); }
   };
   std::vector<std::thread> helpers;
   for (int t = 1; t < threads; ++t) { helpers.emplace_back(work); }
