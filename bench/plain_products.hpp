@@ -9,6 +9,10 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // gcc 12's own AVX-512 header, inlined into Eigen
 #endif
 #include <Eigen/Core>
+#if LOOPSERVE_USE_ONEDNN
+#include <dnnl.hpp>
+#include <omp.h>
+#endif
 
 /// What a library makes of a product when it is asked for the whole at once: what the cpu backend is held against. out = x w^T; x (rows, inputs), w (outputs, inputs).
 namespace bench {
@@ -30,7 +34,7 @@ void onednn_product(int threads, E const* x, E const* w, float* out, loopserve::
   constexpr auto type = std::is_same_v<E, float> ? memory::data_type::f32 : memory::data_type::bf16;
   int const before = omp_get_max_threads();
   omp_set_num_threads(threads);
-  auto const& engine = loopserve::detail::onednn_engine();
+  static dnnl::engine const engine(dnnl::engine::kind::cpu, 0);
   dnnl::stream stream(engine);
   memory const a({{rows, inputs}, type, memory::format_tag::ab}, engine, const_cast<E*>(x));
   memory const b({{inputs, outputs}, type, memory::format_tag::ba}, engine, const_cast<E*>(w));

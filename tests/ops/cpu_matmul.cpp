@@ -199,8 +199,8 @@ TEST_CASE("activations are rounded where bf16 meets bf16 in oneDNN alone, and ne
     if (type != element_type::bf16) { CHECK_FALSE(detail::rounds_activations(cpu(1), type)); }
   }
 #if LOOPSERVE_USE_ONEDNN
-  auto const there = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
-  auto const wanted = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
+  auto const there = static_cast<unsigned>(dnnl_get_effective_cpu_isa());
+  auto const wanted = static_cast<unsigned>(dnnl_cpu_isa_avx512_core_bf16);
   CHECK(detail::rounds_activations(cpu(1), element_type::bf16) == ((there & wanted) == wanted));
 #else
   CHECK_FALSE(detail::rounds_activations(cpu(1), element_type::bf16));
