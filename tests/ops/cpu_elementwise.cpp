@@ -32,7 +32,7 @@ double worst(std::vector<float> const& a, std::vector<float> const& b) {
   double most = 0;
   for (std::size_t i = 0; i < a.size(); ++i) {
     auto const e = std::fabs(static_cast<double>(a[i]) - b[i]) / (1 + std::fabs(b[i]));
-    if (!(e <= most)) { most = e; }
+    if (!std::isnan(most) && !(e <= most)) { most = e; }
   }
   return most;
 }

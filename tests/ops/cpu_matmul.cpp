@@ -51,7 +51,7 @@ double largest_difference(std::vector<float> const& a, std::vector<float> const&
   double most = 0;
   for (std::size_t i = 0; i < a.size(); ++i) {
     auto const e = std::fabs(static_cast<double>(a[i]) - b[i]);
-    if (!(e <= most)) { most = e; }
+    if (!std::isnan(most) && !(e <= most)) { most = e; }
   }
   return most;
 }

@@ -57,7 +57,7 @@ TEST_CASE("exp is within 2 units in the last place and right at the ends") {
     for (std::size_t i = 0; i < x.size(); ++i) {
       auto const want = std::exp(static_cast<double>(x[i]));
       auto const e = std::fabs(y[i] - want) / std::ldexp(1.0, std::ilogb(want) - 23);
-      if (!(e <= most)) { most = e; }
+      if (!std::isnan(most) && !(e <= most)) { most = e; }
     }
     CHECK(most <= 2);
     constexpr float infinity = std::numeric_limits<float>::infinity();
