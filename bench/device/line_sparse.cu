@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 
+#include <loopserve/attention/dense.cuh>
 #include <loopserve/attention/line_sparse.cuh>
 
 #include "ceilings.cuh"
