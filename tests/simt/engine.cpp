@@ -3,6 +3,7 @@
 #include "engine_on_device.hpp"
 
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -18,10 +19,9 @@ template <class Backend>
 struct reselecting : dense<Backend> {
   using compressor = progressive<Backend>;
 };
+/// The engine as it is where nothing is named.
 template <class Backend>
-struct recalling : dense<Backend> {
-  using compressor = with_recall<progressive<Backend>>;
-};
+struct whole : defaults<Backend> {};
 
 /// The demo model with values in one KV head that f16 does not hold.
 struct loud_decoder : decoder<device> {
@@ -43,6 +43,11 @@ template <class Config>
 engine_options<Config> options_of() {
   engine_options<Config> o;
   o.chunk_tokens = 16;
+  if constexpr (requires { o.selector.fall_back; }) {
+    o.selector.fall_back = false;
+    o.selector.local = 4;
+    o.selector.sinks = 2;
+  }
   if constexpr (requires { o.compressor.budget; }) { o.compressor.budget = kv_budget{16}; }
   if constexpr (requires { o.compressor.interval; }) { o.compressor.interval = 4; }
   if constexpr (requires { o.compressor.core.interval; }) { o.compressor.core.interval = 4; }
@@ -66,6 +71,7 @@ struct played {
   }
 };
 
+/// Lines are chosen by scores that a device sums in another order, so plans may differ a little; where everything is attended they are equal.
 template <template <class> class Config, class Backend>
 void same_answers(std::vector<std::string> const& said, int max_tokens) {
   played<Config<Backend>> const got(said, max_tokens);
@@ -80,23 +86,25 @@ void same_answers(std::vector<std::string> const& said, int max_tokens) {
     CHECK(a.selections == b.selections);
     CHECK(a.kept_share_count == b.kept_share_count);
     CHECK(a.kv_kept() == doctest::Approx(b.kv_kept()));
-    CHECK(a.total().cells == b.total().cells);
     CHECK(a.total().causal_cells == b.total().causal_cells);
-    CHECK(a.total().covered == doctest::Approx(b.total().covered));
+    bool const chosen = std::is_same_v<Config<Backend>, whole<Backend>>;
+    CHECK(a.area() == doctest::Approx(b.area()).epsilon(chosen ? 0.15 : 1e-12));
+    CHECK(a.total().covered == doctest::Approx(b.total().covered).epsilon(chosen ? 0.02 : 1e-6));
+    CHECK((a.area() < 1) == chosen);
   }
 }
 
 }  // namespace
 
-TEST_CASE("greedy answers are the reference's: nothing skipped, chosen again, recalled") {
+TEST_CASE("greedy answers are the reference's: nothing skipped, chosen again, recalled, and all of it at once over chosen lines") {
   same_answers<dense, device>({budget_note, code_note}, 16);
   same_answers<reselecting, device>({budget_note, code_note}, 10);
-  same_answers<recalling, device>({budget_note, code_note}, 10);
-  same_answers<recalling, adverse_device>({budget_note}, 3);
+  same_answers<whole, device>({budget_note, code_note}, 10);
+  same_answers<whole, adverse_device>({budget_note}, 3);
 }
 
 TEST_CASE("rewound, forked, cancelled: what comes after is what would have come") {
-  using config = recalling<device>;
+  using config = whole<device>;
   engine<config> e(demo_model, options_of<config>());
   auto chat = e.open({.max_tokens = 6});
   auto const first = chat.say(budget_note).text();
@@ -120,7 +128,7 @@ TEST_CASE("rewound, forked, cancelled: what comes after is what would have come"
 }
 
 TEST_CASE("conversations that are answered together get what each gets alone") {
-  using config = recalling<device>;
+  using config = whole<device>;
   std::vector<std::string> const said = {budget_note, code_note, "The silver fox code is 12. What is the silver fox code?"};
   std::vector<std::string> alone, together;
   for (auto const& s : said) {
@@ -173,7 +181,7 @@ TEST_CASE("values that f16 does not hold are told, and bf16 holds them") {
 
 #if !LOOPSERVE_CUDA_COMPILER
 TEST_CASE("later steps of an answer hold no more of the device's memory than the first ones, and a conversation gives all back") {
-  using config = recalling<device>;
+  using config = whole<device>;
   engine<config> e(demo_model, options_of<config>());
   auto& memory = simt::device_memory::instance();
   index_t held_after_first = 0;

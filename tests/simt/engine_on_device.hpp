@@ -25,6 +25,7 @@
 #include <loopserve/ops/silu_mul.cuh>
 #include <loopserve/ops/store_rows.cuh>
 #include <loopserve/ops/top_k.cuh>
+#include <loopserve/prefill/choose_lines.cuh>
 #include <loopserve/prefill/dense_prefill.hpp>
 #include <loopserve/prefill/line_plan.cuh>
 #include <loopserve/prefill/line_tally.cuh>
