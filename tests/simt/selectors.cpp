@@ -173,7 +173,7 @@ TEST_CASE("where a score is not a number a head keeps what is forced and does no
 
 TEST_CASE(
     "attention on a device's own plan is the reference's on that plan, and dense where the plan keeps everything, on a second turn too") {
-  constexpr int heads = 4, keys = 150, dim = 32;
+  constexpr int heads = 4, keys = 150, dim = 48;  // chosen on tensor cores, attended to without them: exact but for sums in float32
   each_device([&](auto const& b) {
     using selector_type = online_vertical_slash<std::remove_cvref_t<decltype(b)> const>;
     for (auto [rows, local] : {std::pair{150, 4}, {40, 4}, {150, 150}, {40, 150}}) {
