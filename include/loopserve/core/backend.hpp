@@ -2,8 +2,10 @@
 #pragma once
 
 #include <concepts>
+#include <string>
 
 #include <loopserve/core/buffer.hpp>
+#include <loopserve/core/error.hpp>
 #include <loopserve/core/ids.hpp>
 #include <loopserve/core/parallel.hpp>
 
@@ -27,8 +29,10 @@ class reference {
   template <class T>
   using buffer = host_buffer<T>;
 
-  /// `threads` = 0 takes as many as the machine has. Results do not depend on it.
-  explicit reference(int threads = 0) : threads_(threads > 0 ? threads : available_threads()) {}
+  /// `threads` = 0 takes as many as the machine has. Results do not depend on it. Throws error for a negative number.
+  explicit reference(int threads = 0) : threads_(threads > 0 ? threads : available_threads()) {
+    if (threads < 0) { throw error("threads: expected 0 (as many as the machine has) or more, found " + std::to_string(threads)); }
+  }
 
   template <class T>
   buffer<T> make_buffer(index_t n) const {

@@ -36,6 +36,7 @@ class progressive {
   static constexpr bool reselecting = true;  ///< a token left out returns when the output asks for it
 
   explicit progressive(Backend& backend, options o = {}) : backend_(&backend), options_(o) {
+    check_budget(o.budget, "progressive");
     check(o.interval >= 1, "progressive: the interval is at least one token");
     check(o.sinks >= 0 && o.recent >= 0 && o.pool >= 1, "progressive: sinks and recent are not negative, pool is at least 1");
   }

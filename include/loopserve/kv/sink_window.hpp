@@ -23,6 +23,7 @@ class sink_window {
   using options = sink_window_options;
 
   explicit sink_window(Backend& backend, options o = {}) : backend_(&backend), options_(o) {
+    check_budget(o.budget, "sink_window");
     check(o.sinks >= 0, "sink_window: sinks must not be negative");
   }
 

@@ -41,9 +41,10 @@ class with_recall {
   static constexpr bool recalling = true;    ///< what only the current query asks for is attended in that step
   static constexpr bool reselecting = true;  ///< so a token left out returns when the output asks for it
 
-  explicit with_recall(backend_type& backend, options o = {}) : backend_(&backend), options_(o), core_(backend, core_options(o)) {
-    check(o.bits == 1 || o.bits == 2 || o.bits == 4, "with_recall: a sketch has 1, 2 or 4 bits");
-    check(o.core_share >= 0 && o.core_share <= 1, "with_recall: core_share lies between 0 and 1");
+  explicit with_recall(backend_type& backend, options o = {}) : backend_(&backend), options_(checked(std::move(o))), core_(backend, core_options(options_)) {
+    int const bits = options_.bits;
+    check(bits == 1 || bits == 2 || bits == 4, "with_recall: a sketch has 1, 2 or 4 bits");
+    check(options_.core_share >= 0 && options_.core_share <= 1, "with_recall: core_share lies between 0 and 1");
   }
 
   template <class Element>
@@ -131,6 +132,12 @@ class with_recall {
   };
 
   with_recall(backend_type& backend, options const& o, Policy core) : backend_(&backend), options_(o), core_(std::move(core)) {}
+
+  /// Before the wrapped policy sees its part of the budget, so that the error names this policy.
+  static options checked(options o) {
+    check_budget(o.budget, "with_recall");
+    return o;
+  }
 
   static typename Policy::options core_options(options const& o) {
     auto core = o.core;
