@@ -6,7 +6,9 @@
 #include <vector>
 
 #include <loopserve/loopserve.hpp>
+// [laws_header]
 #include <loopserve/testing/policy_laws.hpp>
+// [/laws_header]
 
 namespace ls = loopserve;
 
