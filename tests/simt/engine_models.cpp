@@ -112,7 +112,8 @@ agreement compare(std::string const& path, std::string const& text) {
   in_kind.add(got, scored<rounded>(files, ids), vocabulary);
   in_float.add(got, scored<reference>(files, ids), vocabulary);
   MESSAGE(path << ": " << in_kind.text() << "; against float32: " << in_float.text());
-  CHECK(in_kind.apart <= 0.1);  // a sum in another order may round to the other side
+  // A sum in another order may round to the other side, and prefill's tensor cores round queries and weights to the 16 bits of K and V.
+  CHECK(in_kind.apart <= 0.2);
   CHECK(in_kind.same == in_kind.positions - in_kind.close);
   return in_float;
 }
