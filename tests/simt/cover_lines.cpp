@@ -127,6 +127,57 @@ TEST_CASE("a planted vertical and a planted slash are found, and nothing beside 
   }
 }
 
+TEST_CASE("a line that has fallen comes up again at its new worth, before all that is worth less") {
+  // Vertical 30 and slash 20 meet in one cell of great mass; what is left of the slash is worth far more than the verticals of its single cells.
+  testing::cover_case c(32, 64, some_rows(32), 1, 3);
+  std::fill(c.a.begin(), c.a.end(), 0.0F);
+  for (std::size_t i = 0; i < c.positions.size(); ++i) {
+    int const p = c.positions[i];
+    float rest = 1;
+    for (int const k : {30, p - 20}) {
+      float& cell = c.a[i * 64 + static_cast<std::size_t>(k)];
+      cell = p == 50 ? 0.8F : k == 30 ? 0.1F : 0.02F;
+    }
+    for (int k = 0; k < p; ++k) { rest -= c.a[i * 64 + static_cast<std::size_t>(k)]; }
+    c.a[i * 64 + static_cast<std::size_t>(p)] = rest;
+  }
+  REQUIRE(std::find(c.positions.begin(), c.positions.end(), 50) != c.positions.end());
+  each_device([&](auto const& b) {
+    cover_options o;
+    o.alpha = 0.9999;
+    o.sinks = 0;
+    o.local = 1;
+    auto const made = cover_on(b, c, o);
+    CHECK(made.verticals == std::vector<int>{30});
+    CHECK(made.slashes == std::vector<int>{0, 20});
+  });
+}
+
+TEST_CASE("the cells of a union are counted to the last one") {
+  for (auto [rows, keys] : {std::pair{50, 50}, {20, 75}, {7, 40}}) {
+    testing::cover_case const c(rows, keys, some_rows(rows), 2, 8);
+    each_device([&](auto const& b) {
+      cover_options o;
+      o.alpha = 0.9;
+      o.local = 3;
+      auto const made = cover_on(b, c, o);
+      REQUIRE((made.verticals.size() > 4 && made.slashes.size() > 4));
+      index_t area = 0;
+      for (int p = keys - rows; p < keys; ++p) {
+        for (int k = 0; k <= p; ++k) {
+          bool const on_slash = std::binary_search(made.slashes.begin(), made.slashes.end(), p - k);
+          area += on_slash || std::binary_search(made.verticals.begin(), made.verticals.end(), k) ? 1 : 0;
+        }
+      }
+      auto const causal = static_cast<double>(index_t{rows} * (keys - rows) + index_t{rows} * (rows + 1) / 2);
+      o.dense_above = (static_cast<double>(area) + 0.5) / causal;
+      CHECK(!cover_on(b, c, o).dense);
+      o.dense_above = (static_cast<double>(area) - 0.5) / causal;
+      CHECK(cover_on(b, c, o).dense);
+    });
+  }
+}
+
 TEST_CASE("sinks and slashes that hold everything, a row that sees one key, and rows of nothing") {
   each_device([&](auto const& b) {
     cover_options all;
