@@ -55,6 +55,16 @@ class ProgramTest(unittest.TestCase):
             self.assertIn(text, done.stderr)
         return done
 
+    def refused_output(self, program, *arguments):
+        """Exit 1 and one sentence where standard output takes nothing."""
+        if not os.path.exists("/dev/full"):
+            self.skipTest("no /dev/full")
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([os.path.join(BIN, program), *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, text=True, timeout=240)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+        self.assertIn("standard output cannot be written", done.stderr)
+
     def material(self, *path):
         found = os.path.join(MATERIAL, *path)
         if not os.path.exists(found):

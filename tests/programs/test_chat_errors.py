@@ -58,6 +58,12 @@ class Refused(ProgramTest):
         self.refused_flags("--file", self.folder + "/none.jsonl", said=["none.jsonl"])
         self.refused_flags("--file", self.folder, said=[self.folder])
 
+    def test_an_output_that_cannot_be_written(self):
+        self.refused_output("loopserve-chat", "--help")
+        self.refused_output("loopserve-chat", DEMO, "--prompt", QUESTION, "--max-tokens", "2")
+        self.refused_output("loopserve-inspect", DEMO)
+        self.refused_output("loopserve-demo", "--help")
+
     def test_broken_models(self):
         copy = os.path.join(self.folder, "model")
 
