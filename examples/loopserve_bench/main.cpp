@@ -13,6 +13,7 @@
 #include "../planted_model.hpp"
 #include "../shared/budget_text.hpp"
 #include "../shared/guarded_main.hpp"
+#include "../shared/number_checks.hpp"
 #include "experiment.hpp"
 #include "report.hpp"
 #include "shape.hpp"
@@ -121,19 +122,19 @@ int main(int argc, char** argv) {
   CLI::App app("Dense attention against LoopServe on one machine, in one run.", "loopserve-bench");
   app.add_option("--shape", f.shape, "110m, 430m or LAYERSxDIMxHEADSxKVxHEADDIMxFF: a random model with planted attention structure");
   app.add_option("--type", f.type, "of its weights: bf16, f16, f32");
-  app.add_option("--area", f.area, "share of the attention cells that its structure asks for")->check(CLI::Range(0.03, 0.45));
+  app.add_option("--area", f.area, "share of the attention cells that its structure asks for")->check(programs::share(0.03, 0.45));
   app.add_option("--model", f.model, "a GGUF file or model folder instead");
-  app.add_option("--prefill", f.prefill, "tokens of a first turn")->check(CLI::PositiveNumber);
-  app.add_option("--history", f.history, "tokens before the measured turn")->check(CLI::PositiveNumber);
-  app.add_option("--new", f.fresh, "tokens of the measured turn")->check(CLI::PositiveNumber);
-  app.add_option("--context", f.context, "tokens before the measured answer")->check(CLI::Range(2, 1 << 20));
-  app.add_option("--decode-tokens", f.decode_tokens, "tokens of the measured answer")->check(CLI::PositiveNumber);
+  app.add_option("--prefill", f.prefill, "tokens of a first turn")->check(programs::whole_from(1));
+  app.add_option("--history", f.history, "tokens before the measured turn")->check(programs::whole_from(1));
+  app.add_option("--new", f.fresh, "tokens of the measured turn")->check(programs::whole_from(1));
+  app.add_option("--context", f.context, "tokens before the measured answer")->check(programs::whole_from(2, 1 << 20));
+  app.add_option("--decode-tokens", f.decode_tokens, "tokens of the measured answer")->check(programs::whole_from(1));
   app.add_option("--budget", f.budget, "context tokens a KV head attends to: N or P%");
-  app.add_option("--alpha", f.alpha, "share of the attention mass that the lines hold")->check(CLI::Range(0.0, 1.0));
+  app.add_option("--alpha", f.alpha, "share of the attention mass that the lines hold")->check(programs::share());
   app.add_option("--compressor", f.compressor, "progressive, with_recall:progressive, ...");
   app.add_option("--only", f.only, "prefill, turn, decode")->check(CLI::IsMember({"prefill", "turn", "decode"}));
-  app.add_option("--repeats", f.repeats)->check(CLI::PositiveNumber);
-  app.add_option("--threads", f.threads, "0: all")->check(CLI::NonNegativeNumber);
+  app.add_option("--repeats", f.repeats)->check(programs::whole_from(1));
+  app.add_option("--threads", f.threads, "0: all")->check(programs::whole_from(0));
   app.add_option("--kv-type", f.kv_type, "of the cache: f16 (default), bf16, f32");
   app.add_flag("--json", f.json, "one JSON object instead of a table");
   return programs::guarded_main(app, argc, argv, [&] { return run(f); });

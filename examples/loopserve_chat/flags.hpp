@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <limits>
-
 #include <CLI/CLI.hpp>
 
 #include "../shared/part_flags.hpp"
@@ -12,7 +10,7 @@ namespace chat {
 
 /// Declares the program's flags, which write to `s`.
 inline void add_flags(CLI::App& app, settings& s) {
-  int const many = std::numeric_limits<int>::max();
+  using programs::not_negative, programs::share, programs::whole_from;
   app.add_option("MODEL", s.model, "a Hugging Face folder or a GGUF file")->required();
 
   app.option_defaults()->group("What is said");
@@ -28,20 +26,20 @@ inline void add_flags(CLI::App& app, settings& s) {
 
   app.option_defaults()->group("Sampling");
   app.add_option("--max-tokens", s.max_tokens, "the longest answer; default: the model's generation_config.json, else 512")
-      ->check(CLI::Range(1, many));
-  app.add_option("--temperature", s.temperature, "0 takes the most likely token")->capture_default_str()->check(CLI::NonNegativeNumber);
-  app.add_option("--top-k", s.top_k, "keep the k most likely tokens; 0 keeps all")->check(CLI::NonNegativeNumber);
-  app.add_option("--top-p", s.top_p, "keep the fewest tokens whose probabilities reach p")->check(CLI::Range(1e-9, 1.0));
-  app.add_option("--min-p", s.min_p, "keep tokens at least this fraction as likely as the best")->check(CLI::Range(0.0, 1.0));
+      ->check(whole_from(1));
+  app.add_option("--temperature", s.temperature, "0 takes the most likely token")->capture_default_str()->check(not_negative());
+  app.add_option("--top-k", s.top_k, "keep the k most likely tokens; 0 keeps all")->check(whole_from(0));
+  app.add_option("--top-p", s.top_p, "keep the fewest tokens whose probabilities reach p")->check(share(0, 1, false));
+  app.add_option("--min-p", s.min_p, "keep tokens at least this fraction as likely as the best")->check(share());
   app.add_option("--seed", s.seed, "of sampling, and of the rows that selectors sample");
 
   app.option_defaults()->group("Engine");
   app.add_option("--backend", s.backend, "reference or cpu")->capture_default_str()->check(CLI::IsMember({"reference", "cpu"}));
-  app.add_option("--threads", s.threads, "0: all that the machine has; answers do not depend on it")->check(CLI::NonNegativeNumber);
+  app.add_option("--threads", s.threads, "0: all that the machine has; answers do not depend on it")->check(whole_from(0));
   app.add_option("--kv-type", s.kv_type, "bf16, f16 or f32; default: f16, f32 on reference")
       ->check(CLI::IsMember({"bf16", "f16", "f32"}));
   app.add_option("--context", s.context, "longest conversation in tokens; default: what the model was made for")
-      ->check(CLI::Range(1, many));
+      ->check(whole_from(1));
   app.add_option("--on-full", s.on_full, "at the context limit: refuse, or drop the oldest turns")
       ->capture_default_str()
       ->check(CLI::IsMember({"refuse", "drop"}));

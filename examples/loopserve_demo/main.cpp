@@ -5,6 +5,7 @@
 
 #include "../shared/dialogue_file.hpp"
 #include "../shared/guarded_main.hpp"
+#include "../shared/number_checks.hpp"
 #include "comparison.hpp"
 #include "plan_picture.hpp"
 
@@ -25,13 +26,13 @@ void add_flags(CLI::App& app, demo_settings& s) {
       "a file as loopserve-chat's --file takes it, of which the first conversation is held; default: demo.jsonl of the model's folder");
   app.add_option("--alpha", s.side.alpha, "share of the attention mass that prefill keeps")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(programs::above_zero());
   app.add_option("--budget-share", s.side.budget_share, "share of the context that decode attends to")
       ->capture_default_str()
-      ->check(CLI::Range(1e-6, 1.0));
+      ->check(programs::share(0, 1, false));
   app.add_option("--picture", s.picture, "where the picture of the chosen lines goes; empty: none")->capture_default_str();
-  app.add_option("--layer", s.layer, "the layer that the picture shows")->capture_default_str()->check(CLI::NonNegativeNumber);
-  app.add_option("--threads", s.side.threads, "0: all that the machine has")->check(CLI::NonNegativeNumber);
+  app.add_option("--layer", s.layer, "the layer that the picture shows")->capture_default_str()->check(programs::whole_from(0));
+  app.add_option("--threads", s.side.threads, "0: all that the machine has")->check(programs::whole_from(0));
 }
 
 bool asks(std::string_view sentence) {

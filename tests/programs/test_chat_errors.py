@@ -33,6 +33,14 @@ class Refused(ProgramTest):
         self.refused_flags("--on-full", "explode", said=["--on-full"])
         self.refused_flags("--prompt", "x", "--file", "y", said=["--prompt", "--file"])
 
+    def test_a_number_is_refused_by_what_was_expected_and_found(self):
+        for flag, value, expected in (("--alpha", "-1", "a number above 0"), ("--alpha", "nan", "a number above 0"), ("--temperature", "-0.5", "a number of 0 or more"),
+                                      ("--temperature", "inf", "a number of 0 or more"), ("--core-share", "1.5", "a number from 0 to 1"), ("--top-p", "0", "a number above 0 and up to 1"),
+                                      ("--max-tokens", "0", "a whole number from 1 to 2147483647"), ("--threads", "-1", "a whole number from 0 to"), ("--threads", "1.5", "a whole number"),
+                                      ("--context", "99999999999", "a whole number from 1 to 2147483647"), ("--interval", "x", "a whole number from 1")):
+            done = self.refused(f"{flag}: expected {expected}", f", found {value}", arguments=[DEMO, flag, value, "--prompt", "x"])
+            self.assertLess(len(done.stderr), 150, done.stderr)
+
     def test_budgets(self):
         for budget in ("0", "-3", "0%", "101%", "ten", "10%%", "1e2", "", " 5"):
             if budget:

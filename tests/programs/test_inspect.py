@@ -48,6 +48,9 @@ class Facts(ProgramTest):
         self.assertGreaterEqual(limited["longest_context"], 4096)
         self.assertLess(limited["longest_context"], 4200)
 
+    def test_help_tells_the_mode_of_each_use(self):
+        self.assertIn("loopserve; dense for --score", self.ok("loopserve-inspect", "--help"))
+
     def test_refusals(self):
         self.refused("MODEL", program="loopserve-inspect")
         self.refused("no/such", program="loopserve-inspect", arguments=["no/such"])
