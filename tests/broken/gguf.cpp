@@ -103,6 +103,11 @@ TEST_CASE("tensors that are missing, of another type or shape, overlapping or ou
   CHECK(contains(loading(patched<std::uint64_t>(name, offset_at, ~std::uint64_t{31})), "expected an offset inside the file"));
 }
 
+TEST_CASE("tensors that the decoder would leave out are named") {
+  CHECK(contains(loading(patched<std::uint32_t>("llama.block_count", 4, 3)), "tensor 'blk.3."));
+  CHECK(contains(loading(patched<std::uint32_t>("llama.block_count", 4, 3)), "expected only what a llama decoder of 3 layers computes with as its configuration has it, found "));
+}
+
 TEST_CASE("NaN in weights is found and the tensor is named") {
   auto bytes = good;
   std::vector<unsigned char> const copy(good.begin(), good.end());

@@ -148,6 +148,47 @@ TEST_CASE("a missing tensor is named") {
                  "tensor 'model.layers.0.mlp.up_proj.weight': expected ("));
 }
 
+TEST_CASE("a tensor that the decoder would leave out is named") {
+  auto const with = [](std::string const& name, std::string const& config_change = "", std::string const& to = "") {
+    auto h = header();
+    auto const end = data_of(good).size();
+    h[name] = {{"dtype", "F32"}, {"shape", {1}}, {"data_offsets", {end, end + 4}}};
+    temporary_folder const folder;
+    auto const config = read_file(good_folder + "/config.json");
+    folder.write("config.json", config_change.empty() ? config : replaced(config, config_change, to));
+    auto header_text = h.dump();
+    header_text.resize((header_text.size() + 7) / 8 * 8, ' ');
+    folder.write("model.safetensors", joined(header_text, data_of(good) + std::string(4, '\0')));
+    return refusal([&] { load_weights(*model_files::open(folder.path())); });
+  };
+  for (char const* name : {"model.layers.0.self_attn.q_proj.bias", "model.layers.0.self_attn.q_norm.weight", "model.layers.0.mlp.experts.0.up_proj.weight", "model.layers.17.input_layernorm.weight",
+                           "model.embed_positions.weight", "lm_head.bias"}) {
+    auto const said = with(name);
+    CHECK(contains(said, "model.safetensors: tensor '" + std::string(name) + "': expected only what a llama decoder of "));
+    CHECK(contains(said, ", found f32 (1)"));
+  }
+  // Frequencies follow from the configuration, and another network beside the decoder is not its business.
+  for (char const* name : {"model.rotary_emb.inv_freq", "model.layers.0.self_attn.rotary_emb.inv_freq", "vision_tower.patches.weight"}) { CHECK(with(name) == "accepted"); }
+}
+
+TEST_CASE("a head beside one that is tied is a copy of the embedding, or refused") {
+  auto h = header();
+  auto data = data_of(good);
+  auto const tied = replaced(read_file(good_folder + "/config.json"), "\"tie_word_embeddings\": false", "\"tie_word_embeddings\": true");
+  REQUIRE_FALSE(tied.empty());
+  auto const loading_tied = [&] {
+    temporary_folder const folder;
+    folder.write("config.json", tied);
+    folder.write("model.safetensors", joined(h.dump(), data));
+    return refusal([&] { load_weights(*model_files::open(folder.path())); });
+  };
+  CHECK(contains(loading_tied(), "tensor 'lm_head.weight': expected none, or a copy of the embedding, as tie_word_embeddings says, found f32 ("));
+  auto const begin = [&](char const* name) { return h[name]["data_offsets"][0].get<std::size_t>(); };
+  auto const size = h["lm_head.weight"]["data_offsets"][1].get<std::size_t>() - begin("lm_head.weight");
+  data.replace(begin("lm_head.weight"), size, data, begin("model.embed_tokens.weight"), size);
+  CHECK(loading_tied() == "accepted");
+}
+
 TEST_CASE("NaN and infinity in weights are found in every type, and the tensor is named") {
   auto const h = header();
   auto const* const name = "model.layers.0.mlp.down_proj.weight";
