@@ -174,3 +174,35 @@ TEST_CASE("text mode goes on where the text stopped, without a template") {
   CHECK(second.reused == first.tokens_in + first.tokens_out - 1);
   CHECK_FALSE(expected.empty());
 }
+
+TEST_CASE("in text mode a conversation goes back to all that was said, the last token of an answer too, and so does a fork") {
+  engine<demo::dense<reference>> e(demo::folder());
+  auto chat = e.open({.max_tokens = 6, .raw = true});
+  chat.say("The golden prairie code is 956. We met today").text();
+  auto const once = chat.say(" and talked. What is").report();
+  std::vector<token_id> const said(chat.last_answer().begin(), chat.last_answer().end());
+  auto forked = chat.fork();
+  for (auto* back : {&chat, &forked}) {
+    back->rewind(1);
+    auto const again = back->say(" and talked. What is").report();
+    CHECK(again.tokens_in == once.tokens_in);
+    CHECK(again.reused == once.reused);
+    CHECK(std::vector<token_id>(back->last_answer().begin(), back->last_answer().end()) == said);
+    back->rewind(0);
+    CHECK(back->say(" and talked. What is").report().tokens_in < once.tokens_in);
+  }
+}
+
+TEST_CASE("a conversation goes back behind a turn that left out the oldest ones") {
+  auto o = demo::sparse_options<config>();
+  o.context_tokens = 160;
+  o.overflow = overflow_policy::drop_oldest_turns;
+  sparse_engine e(demo::folder(), o);
+  auto chat = e.open({.max_tokens = 48});
+  auto const once = chat.say(budget_note + " " + budget_note).report();
+  CHECK(chat.say(budget_note).report().dropped_turns == 1);
+  chat.rewind(1);
+  chat.say("Hi.").text();
+  chat.rewind(0);
+  CHECK(chat.say(budget_note + " " + budget_note).report().tokens_in == once.tokens_in);
+}

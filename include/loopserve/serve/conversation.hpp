@@ -31,7 +31,8 @@ struct conversation_state {
   std::vector<chat_message> messages;
   std::vector<int> cached_after;        ///< tokens in the cache when each turn ended
   std::vector<std::size_t> messages_after;
-  std::vector<token_id> spoken;         ///< raw mode: everything so far, in the cache or not
+  std::vector<token_id> spoken;         ///< raw mode: everything so far, in the cache or not; each turn only adds to it
+  std::vector<std::size_t> spoken_after;
 
   bool answering = false;
   int dropped_turns = 0;                ///< of the turn under way

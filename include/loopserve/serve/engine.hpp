@@ -139,6 +139,7 @@ class engine {
     }
     state.cached_after.push_back(static_cast<int>(tokens.cached.size()));
     state.messages_after.push_back(state.messages.size());
+    state.spoken_after.push_back(state.spoken.size());
     state.answering = false;
   }
 
@@ -257,11 +258,14 @@ void engine<Config>::rewind(state_type& state, int turns) {
   }
   auto const kept = static_cast<std::size_t>(turns);
   bool const has_system = !state.options.system.empty();
-  tokens_.truncate(*state.tokens, turns == 0 ? 0 : state.cached_after[kept - 1]);
+  // A later turn that left out the oldest ones may have cached less than the turn that is gone back to.
+  tokens_.truncate(*state.tokens, turns == 0 ? 0 : std::min(state.cached_after[kept - 1], static_cast<int>(state.tokens->cached.size())));
   state.messages.resize(turns == 0 ? (has_system ? 1 : 0) : state.messages_after[kept - 1]);
-  state.spoken.resize(std::min(state.spoken.size(), state.tokens->cached.size()));
+  // Not the cache's length: the last token of an answer was said before it had keys and values.
+  state.spoken.resize(turns == 0 ? 0 : state.spoken_after[kept - 1]);
   state.cached_after.resize(kept);
   state.messages_after.resize(kept);
+  state.spoken_after.resize(kept);
   state.tokens->reports.resize(kept);
 }
 
@@ -275,6 +279,7 @@ auto engine<Config>::fork(state_type const& from) -> std::shared_ptr<state_type>
   copy->cached_after = from.cached_after;
   copy->messages_after = from.messages_after;
   copy->spoken = from.spoken;
+  copy->spoken_after = from.spoken_after;
   copy->answer = from.answer;
   copy->text = from.text;
   states_[copy->tokens.get()] = copy.get();
