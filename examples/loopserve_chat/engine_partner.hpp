@@ -13,6 +13,7 @@
 #include "../shared/checked_weights.hpp"
 #include "engine_settings.hpp"
 #include "partner.hpp"
+#include "template_of_model.hpp"
 
 namespace chat {
 
@@ -58,7 +59,9 @@ class engine_partner final : public partner {
 
  private:
   static std::shared_ptr<loopserve::model_files const> checked(settings const& s) {
+    programs::check_names<config>(engine_settings<config>(s));
     auto files = loopserve::model_files::open(s.model.string());
+    if (!s.raw) { look_at_template(*files); }
     programs::check_weights(*files);
     return files;
   }

@@ -10,10 +10,12 @@
 
 #include <loopserve/core/error.hpp>
 
+#include "../shared/checked_text.hpp"
 #include "../shared/progress.hpp"
 #include "interrupt.hpp"
 #include "json_line.hpp"
 #include "line_reader.hpp"
+#include "remarks.hpp"
 #include "stats.hpp"
 
 namespace chat {
@@ -53,7 +55,7 @@ class session {
     cancelled_ = false;
     if (line.empty()) { return true; }
     if (line[0] != '/') {
-      say(line);
+      say(programs::checked_text(line, "the text"));
     } else if (line.size() > 1 && line[1] == '/') {
       say(line.substr(1));
     } else {
@@ -86,7 +88,7 @@ class session {
     } else if (name == "/switch") {
       with_->select(number_of(name, rest) - 1);
     } else if (name == "/read") {
-      say(content_of(rest));
+      say(programs::checked_text(content_of(rest), rest));
     } else {
       throw loopserve::error("there is no command " + name + " (see /help)");
     }
@@ -107,7 +109,7 @@ class session {
     std::cout << std::endl;
     cancelled_ = result.report.finish == loopserve::finish_reason::cancelled;
     if (cancelled_) { std::cerr << "(cancelled)" << std::endl; }
-    if (result.report.dropped_turns > 0) { std::cerr << "(the context was full: " << result.report.dropped_turns << " oldest turns were left out)" << std::endl; }
+    for (auto const& remark : remarks(result.report)) { std::cerr << "(" << remark << ")" << std::endl; }
   }
 
   partner* with_;

@@ -3,11 +3,13 @@
 
 #include <exception>
 #include <iostream>
+#include <string>
 
 #include <loopserve/core/error.hpp>
 
 #include "../shared/progress.hpp"
 #include "json_line.hpp"
+#include "remarks.hpp"
 
 namespace chat {
 namespace {
@@ -16,6 +18,10 @@ struct fact_count {
   int right = 0;
   int asked = 0;
 };
+
+std::string place_text(int conversation, int turn) {
+  return "loopserve-chat: conversation " + std::to_string(conversation) + ", turn " + std::to_string(turn) + ": ";
+}
 
 turn_result say(partner& with, std::string const& text, bool stream) {
   if (text.empty()) { throw loopserve::error("the prompt is empty, so there is nothing to answer"); }
@@ -36,6 +42,7 @@ void converse(partner& with, programs::scripted_dialogue const& dialogue, int co
     facts.asked += static_cast<int>(asked.facts.size());
     if (json) { std::cout << json_line({conversation, turn, static_cast<int>(asked.facts.size()), right}, result); }
     std::cout << std::endl;
+    for (auto const& remark : remarks(result.report)) { std::cerr << place_text(conversation, turn) << remark << std::endl; }
   }
 }
 
@@ -51,7 +58,7 @@ int run_script(partner& with, std::vector<programs::scripted_dialogue> const& sc
       with.open();
       converse(with, script[c], static_cast<int>(c), s.json, turn, facts);
     } catch (std::exception const& e) {
-      std::cerr << "loopserve-chat: conversation " << c << ", turn " << turn << ": " << e.what() << std::endl;
+      std::cerr << place_text(static_cast<int>(c), turn) << e.what() << std::endl;
       code = 1;
     }
   }

@@ -30,7 +30,7 @@ int tokenize(settings const& s) {
 /// The ids of a file that holds ids, or those of its text after what the tokenizer itself puts in front.
 std::vector<loopserve::token_id> scored_ids(settings const& s, loopserve::model_files const& files) {
   auto const text = read_text(s.score);
-  if (s.ids) { return ids_of(text, s.score); }
+  if (s.ids) { return ids_of(text, s.score, files.shape().vocabulary); }
   auto const words = programs::tokenizer_of(files);
   auto ids = words.initial_tokens();
   auto const of_text = words.encode(text);
@@ -57,6 +57,9 @@ int score(settings const& s) {
 int describe(settings const& s) {
   auto const files = loopserve::model_files::open(s.model.string());
   auto facts = facts_of(*files);
+  if (s.context > files->shape().max_context) {
+    std::cerr << "loopserve-inspect: the model was made for " << files->shape().max_context << " tokens of context, not for " << s.context << std::endl;
+  }
   if (s.context > 0 || s.memory > 0) { facts["memory"] = facts_of(of_cpu(s) ? plan_cpu(s, files) : plan_reference(s, files)); }
   if (s.json) {
     std::cout << facts.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << std::endl;

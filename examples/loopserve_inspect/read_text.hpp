@@ -25,16 +25,16 @@ inline std::string read_text(std::string const& name) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-/// Decimal ids separated by white space. Throws format_error with the offset of what is none.
-inline std::vector<loopserve::token_id> ids_of(std::string const& text, std::string const& name) {
+/// Decimal ids below `vocabulary`, separated by white space. Throws format_error with the offset of what is none.
+inline std::vector<loopserve::token_id> ids_of(std::string const& text, std::string const& name, int vocabulary) {
   std::vector<loopserve::token_id> ids;
   auto const spaces = " \t\r\n";
   for (auto at = text.find_first_not_of(spaces); at != std::string::npos; at = text.find_first_not_of(spaces, at)) {
     auto const end = std::min(text.size(), text.find_first_of(spaces, at));
     int id = 0;
     auto const [stop, failure] = std::from_chars(text.data() + at, text.data() + end, id);
-    if (failure != std::errc() || stop != text.data() + end || id < 0) {
-      throw loopserve::format_error(name + ": offset " + std::to_string(at) + ": expected a token id, found '" +
+    if (failure != std::errc() || stop != text.data() + end || id < 0 || id >= vocabulary) {
+      throw loopserve::format_error(name + ": offset " + std::to_string(at) + ": expected a token id below " + std::to_string(vocabulary) + ", found '" +
                                     text.substr(at, std::min<std::size_t>(end - at, 20)) + "'");
     }
     ids.push_back(static_cast<loopserve::token_id>(id));

@@ -23,6 +23,7 @@ template <class Backend>
 options_type<Backend> options_of(settings const& s, loopserve::model_files const& files) {
   options_type<Backend> o;
   programs::apply(s.parts, o);
+  programs::check_names<programs::by_name<Backend>>(o);
   if (!s.kv_type.empty()) { o.kv_type = programs::kv_type_of(s.kv_type); }
   o.threads = s.threads;
   return loopserve::settle_options(std::move(o), files.shape(), files.weight_bytes());
@@ -34,7 +35,13 @@ loopserve::memory_plan plan_of(settings const& s, files_pointer const& files) {
   auto o = options_of<Backend>(s, *files);
   o.memory_bytes = s.memory;
   int const context = s.context > 0 ? s.context : files->shape().max_context;
-  return loopserve::plan_memory<programs::by_name<Backend>>(files->shape(), files->weight_bytes(), o, context);
+  auto const plan = [&](int tokens) { return loopserve::plan_memory<programs::by_name<Backend>>(files->shape(), files->weight_bytes(), o, tokens); };
+  auto const asked = plan(context);
+  if (s.memory > 0 && asked.longest_context < 2) {
+    throw loopserve::capacity_error("--memory: no conversation fits: expected at least " + std::to_string(plan(2).total_bytes()) + " bytes, which one of 2 tokens takes, found " +
+                                    std::to_string(s.memory));
+  }
+  return asked;
 }
 
 template <class Backend>

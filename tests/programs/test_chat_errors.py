@@ -4,9 +4,10 @@
 import json
 import os
 import shutil
+import subprocess
 import unittest
 
-from programs import DEMO, QUESTION, ProgramTest
+from programs import BIN, DEMO, QUESTION, ProgramTest
 
 
 class Refused(ProgramTest):
@@ -31,6 +32,7 @@ class Refused(ProgramTest):
         self.refused_flags("--temperature", "-1", said=["--temperature"])
         self.refused_flags("--kv-type", "q8_0", said=["--kv-type"])
         self.refused_flags("--on-full", "explode", said=["--on-full"])
+        self.refused_flags("--raw", "--on-full", "drop", "--prompt", "x", said=["--on-full", "--raw"])
         self.refused_flags("--prompt", "x", "--file", "y", said=["--prompt", "--file"])
 
     def test_a_number_is_refused_by_what_was_expected_and_found(self):
@@ -40,6 +42,14 @@ class Refused(ProgramTest):
                                       ("--context", "99999999999", "a whole number from 1 to 2147483647"), ("--interval", "x", "a whole number from 1")):
             done = self.refused(f"{flag}: expected {expected}", f", found {value}", arguments=[DEMO, flag, value, "--prompt", "x"])
             self.assertLess(len(done.stderr), 150, done.stderr)
+
+    def test_names_are_checked_before_a_model_is_read(self):
+        for flag in ("--selector", "--compressor"):
+            self.refused("magic", arguments=["no/such/folder", flag, "magic", "--prompt", "x"])
+
+    def test_text_that_is_not_utf8(self):
+        done = subprocess.run([os.path.join(BIN, "loopserve-chat"), DEMO, "--prompt", "fine", "--prompt", b"ab\xffc"], capture_output=True, text=True, timeout=240)
+        self.assertEqual((done.returncode, done.stderr), (1, "loopserve-chat: --prompt 1: byte 2: expected UTF-8, found the byte 255\n"))
 
     def test_budgets(self):
         for budget in ("0", "-3", "0%", "101%", "ten", "10%%", "1e2", "", " 5"):
@@ -94,7 +104,9 @@ class Refused(ProgramTest):
         self.refused("model.safetensors", arguments=changed("model.safetensors", lambda old: old[:5000]))
         self.refused("tokenizer.json", arguments=changed("tokenizer.json", lambda old: old[:5000]))
         template = lambda old: json.dumps({**json.loads(old), "chat_template": "{{ messages[0].content | upper }}"}).encode()
-        self.refused("template", arguments=changed("tokenizer_config.json", template))
+        self.refused("template", "--raw", arguments=changed("tokenizer_config.json", template))
+        few = lambda old: json.dumps({**json.loads(old), "added_tokens": json.loads(old)["added_tokens"] + [{"id": 1024, "content": "<one_too_many>", "special": True}]}).encode()
+        self.refused("the tokenizer: expected ids below the model's vocabulary of 1024, found 1024 '<one_too_many>'", arguments=changed("tokenizer.json", few))
         # Without a template it still reads and writes plain text.
         self.ok("loopserve-chat", *changed("tokenizer_config.json", template), "--raw", "--max-tokens", "1")
 

@@ -3,6 +3,7 @@
 """loopserve-chat with --prompt and --file: texts, JSON, facts, modes."""
 import json
 import os
+import shutil
 import unittest
 
 from programs import ANSWER, DEMO, QUESTION, ProgramTest, dialogues, run
@@ -116,12 +117,33 @@ class Script(ProgramTest):
         self.assertEqual(done.stderr.count("\n"), 1)
         self.assertIn("conversation 1, turn 0: ", done.stderr)
 
+    def test_an_answer_cut_by_the_context_is_told(self):
+        done = run("loopserve-chat", DEMO, "--context", "48", "--prompt", QUESTION)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stderr, r"^loopserve-chat: conversation 0, turn 0: the answer ends at the context limit, after \d+ tokens\n$")
+        self.assertEqual(run("loopserve-chat", DEMO, "--max-tokens", "3", "--prompt", QUESTION).stderr, "")
+
+    def test_a_model_without_a_template_is_plain_text_and_that_is_said(self):
+        copy = os.path.join(self.folder, "model")
+        shutil.copytree(DEMO, copy, ignore=shutil.ignore_patterns("*.gguf", "*.jsonl", "tokenizer_config.json"))
+        plain = run("loopserve-chat", copy, "--prompt", QUESTION, "--max-tokens", "4")
+        self.assertEqual(plain.returncode, 0, plain.stderr)
+        self.assertEqual(plain.stderr.count("\n"), 1, plain.stderr)
+        self.assertIn("has no chat template", plain.stderr)
+        raw = run("loopserve-chat", copy, "--prompt", QUESTION, "--max-tokens", "4", "--raw")
+        self.assertEqual((raw.stdout, raw.stderr), (plain.stdout, ""))
+
     def test_dropping_the_oldest_turns_goes_on(self):
         flags = ["--context", "200", "--json", "--max-tokens", "40"] + ["--prompt", QUESTION] * 5
         done = run("loopserve-chat", DEMO, *flags)
         self.assertEqual(done.returncode, 1)
-        turns = self.turns(*flags, "--on-full", "drop")
+        dropping = run("loopserve-chat", DEMO, *flags, "--on-full", "drop")
+        self.assertEqual(dropping.returncode, 0, dropping.stderr)
+        turns = [json.loads(line) for line in dropping.stdout.splitlines()]
         self.assertEqual(len(turns), 5)
+        self.assertEqual(list(turns[-1]), FIELDS)
+        self.assertRegex(dropping.stderr.splitlines()[-1],
+                         r"^loopserve-chat: conversation 0, turn 4: the context was full: the (oldest turn was|[2-4] oldest turns were) left out$")
         self.assertLessEqual(max(t["tokens_in"] for t in turns), 160)
         self.assertGreater(max(t["recomputed"] for t in turns), 0)
 

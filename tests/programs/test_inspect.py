@@ -48,6 +48,16 @@ class Facts(ProgramTest):
         self.assertGreaterEqual(limited["longest_context"], 4096)
         self.assertLess(limited["longest_context"], 4200)
 
+    def test_memory_that_no_conversation_fits(self):
+        for flags in (("--memory", "1000"), ("--memory", "1000", "--context", "100")):
+            done = self.refused("--memory: no conversation fits: expected at least ", ", found 1000", program="loopserve-inspect", arguments=[DEMO, *flags])
+            self.assertEqual(done.stdout, "")
+
+    def test_a_context_beyond_the_model_s_is_remarked_on(self):
+        done = run("loopserve-inspect", DEMO, "--context", "8193")
+        self.assertEqual((done.returncode, done.stderr), (0, "loopserve-inspect: the model was made for 8192 tokens of context, not for 8193\n"))
+        self.assertEqual(run("loopserve-inspect", DEMO, "--context", "8192").stderr, "")
+
     def test_help_tells_the_mode_of_each_use(self):
         self.assertIn("loopserve; dense for --score", self.ok("loopserve-inspect", "--help"))
 
@@ -150,7 +160,7 @@ class Scores(ProgramTest):
         self.assertEqual((scored["logprobs"], scored["nll_mean"]), ([], None))
 
     def test_refusals(self):
-        for stdin, *said in (("", "no token"), ("1 2 x3", "offset 4", "x3"), ("1 99999", "99999", "1024"), ("-1", "offset 0"), ("1 " * 9000, "9000", "8192")):
+        for stdin, *said in (("", "no token"), ("1 2 x3", "offset 4", "x3"), ("1 99999", "-: offset 2", "99999", "1024"), ("-1", "offset 0"), ("1 " * 9000, "9000", "8192")):
             self.refused(*said, program="loopserve-inspect", arguments=[DEMO, "--score", "-", "--ids"], stdin=stdin)
 
 

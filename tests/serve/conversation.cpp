@@ -137,7 +137,8 @@ TEST_CASE("where the oldest turns may go, the report counts them") {
   auto const& last = chat.reports().back();
   CHECK(last.dropped_turns > 0);
   CHECK(last.recomputed > 0);
-  CHECK_FALSE(last.recomputed_why.empty());
+  auto const why = last.dropped_turns == 1 ? std::string("the oldest turn was left out") : "the " + std::to_string(last.dropped_turns) + " oldest turns were left out";
+  CHECK(last.recomputed_why == why + " because the context was full");
 }
 
 TEST_CASE("a stop string ends the answer before it, and the next turn goes on") {

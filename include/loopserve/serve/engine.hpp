@@ -215,7 +215,12 @@ void engine<Config>::begin(state_type& state, std::string_view input) {
     state.messages.resize(messages_before);
     throw;
   }
-  state.tokens->turn.report.dropped_turns = state.dropped_turns;
+  auto& report = state.tokens->turn.report;
+  report.dropped_turns = state.dropped_turns;
+  if (state.dropped_turns > 0 && report.recomputed > 0) {
+    report.recomputed_why = (state.dropped_turns == 1 ? std::string("the oldest turn was") : "the " + std::to_string(state.dropped_turns) + " oldest turns were") +
+                            " left out because the context was full";
+  }
   state.answering = true;
   state.answer.clear();
   state.text.clear();
