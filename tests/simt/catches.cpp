@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// What the emulator finds: kernels with one mistake each. Mistakes that it names are errors of the launch; the others show in the results of at least one
-/// schedule, as they do in the tests of real kernels.
+/// schedule, as they do in the tests of real kernels. What blocks do to each other: catches_races.cpp.
 #include <doctest/doctest.h>
 
 #include <sys/wait.h>
@@ -14,8 +14,10 @@
 #include <loopserve/dev/reduce.hpp>
 
 #include "emulator/emulated.hpp"
+#include "told.hpp"
 
 using namespace loopserve;
+using namespace simt_test;
 
 namespace {
 
@@ -46,24 +48,6 @@ outcome reverses(grid blocks = {}) {
     ++seen.all;
   }
   return seen;
-}
-
-/// Runs the kernel under every schedule and gives what the emulator says; empty where it says nothing.
-template <class Kernel>
-std::string told(Kernel const& kernel, grid blocks = {}) {
-  for (auto const& order : simt::schedules()) {
-    try {
-      emulated(order).launch(blocks, kernel);
-    } catch (simt::simt_error const& e) { return e.what(); }
-  }
-  return {};
-}
-
-bool says(std::string const& text, char const* part) {
-  INFO(text);
-  bool const found = text.find(part) != std::string::npos;
-  CHECK(found);
-  return found;
 }
 
 enum class mistake { none, no_barrier, no_wait, no_commit, no_barrier_after_wait, overwritten_too_early };
@@ -318,86 +302,6 @@ TEST_CASE("a kernel that touches device memory past the primitives stops, and is
   waitpid(child, &status, 0);
   CHECK_FALSE(WIFEXITED(status));
   says(said, "device memory was touched without dev::load");
-}
-
-namespace {
-
-enum class sharing { own_words, one_word, read_after_write, added_plainly, added_atomically, read_while_added };
-
-template <sharing How>
-struct shares {
-  static constexpr int threads = 32;
-  int* words;
-  LOOPSERVE_DEVICE void operator()() const {
-    if (dev::thread() != 0) { return; }
-    int const b = dev::block().x;
-    if constexpr (How == sharing::own_words) { dev::store(words + b, 1); }
-    if constexpr (How == sharing::one_word) { dev::store(words, 1); }
-    if constexpr (How == sharing::read_after_write) { dev::store(words + b, dev::load(words + (b + 1) % 4)); }
-    if constexpr (How == sharing::added_plainly) { dev::store(words, dev::load(words) + 1); }
-    if constexpr (How == sharing::added_atomically) { dev::atomic_add(words, 1); }
-    if constexpr (How == sharing::read_while_added) {
-      dev::atomic_add(words, 1);
-      dev::store(words + 1 + b, dev::load(words));
-    }
-  }
-};
-
-/// Counts by an atomic read and an atomic write, between which another block may come.
-struct loses_counts {
-  static constexpr int threads = 32;
-  int* word;
-  LOOPSERVE_DEVICE void operator()() const {
-    if (dev::thread() != 0) { return; }
-    int const seen = dev::atomic_add(word, 0);
-    dev::atomic_exchange(word, seen + 1);
-  }
-};
-
-/// The block's place in a list by the order of arrival: right only where nobody relies on that order.
-struct appends {
-  static constexpr int threads = 32;
-  int* next;
-  int* list;
-  LOOPSERVE_DEVICE void operator()() const {
-    if (dev::thread() == 0) { dev::store(list + dev::atomic_add(next, 1), dev::block().x); }
-  }
-};
-
-}  // namespace
-
-TEST_CASE("blocks that touch one word race, unless all do so atomically or only read") {
-  emulated const b;
-  auto words = b.make_buffer<int>(8);
-  b.fill(words.data(), 0, words.bytes());
-  CHECK(told(shares<sharing::own_words>{words.data()}, {4}).empty());
-  CHECK(told(shares<sharing::added_atomically>{words.data()}, {4}).empty());
-  says(told(shares<sharing::one_word>{words.data()}, {4}), "a race: writes what another block of this launch has touched");
-  says(told(shares<sharing::read_after_write>{words.data()}, {4}), "a race");
-  says(told(shares<sharing::added_plainly>{words.data()}, {4}), "a race: reads what another block of this launch has written");
-  says(told(shares<sharing::read_while_added>{words.data()}, {4}), "a race");
-  // The next launch may touch what this one wrote.
-  CHECK(told(shares<sharing::own_words>{words.data()}, {1}).empty());
-}
-
-TEST_CASE("what depends on the order of blocks differs between schedules") {
-  bool lost = false, other_order = false;
-  for (auto const& order : simt::schedules()) {
-    emulated const b(order);
-    auto word = b.make_buffer<int>(1), list = b.make_buffer<int>(8);
-    int seen = 0;
-    b.fill(word.data(), 0, word.bytes());
-    b.launch({8}, loses_counts{word.data()});
-    b.copy_to_host(&seen, word.data(), word.bytes());
-    lost = lost || seen != 8;
-    b.fill(word.data(), 0, word.bytes());
-    b.launch({8}, appends{word.data(), list.data()});
-    std::vector<int> places(8);
-    b.copy_to_host(places.data(), list.data(), list.bytes());
-    other_order = other_order || places != std::vector<int>{0, 1, 2, 3, 4, 5, 6, 7};
-  }
-  CHECK(lost);
-  CHECK(other_order);
 }
 
 TEST_CASE("grids that no device takes are refused, empty ones do nothing") {
