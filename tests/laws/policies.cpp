@@ -49,4 +49,4 @@ TEST_CASE("a KV policy by name keeps the laws, and no other name is one") {
 }
 
 TEST_CASE_TEMPLATE("a KV policy keeps the laws on reference", Element, float, ls::f16) { all_policies<ls::reference, Element>(); }
-TEST_CASE("a KV policy keeps the laws on cpu") { all_policies<ls::cpu, ls::bf16>(); }
+TEST_CASE_TEMPLATE("a KV policy keeps the laws on cpu", Element, ls::f16, ls::bf16) { all_policies<ls::cpu, Element>(); }

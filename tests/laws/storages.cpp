@@ -10,7 +10,8 @@ namespace ls = loopserve;
 
 TEST_CASE_TEMPLATE("a storage keeps the laws", Storage, ls::contiguous<ls::reference, float>, ls::contiguous<ls::reference, ls::bf16>,
                    ls::contiguous<ls::reference, ls::f16>, ls::paged<ls::reference, float>, ls::paged<ls::reference, ls::bf16>,
-                   ls::paged<ls::reference, ls::f16>, ls::contiguous<ls::cpu, ls::bf16>, ls::paged<ls::cpu, ls::bf16>) {
+                   ls::paged<ls::reference, ls::f16>, ls::contiguous<ls::cpu, float>, ls::contiguous<ls::cpu, ls::bf16>, ls::contiguous<ls::cpu, ls::f16>,
+                   ls::paged<ls::cpu, float>, ls::paged<ls::cpu, ls::bf16>, ls::paged<ls::cpu, ls::f16>) {
   typename Storage::backend_type b{2};
   for (auto shape : {ls::cache_shape{2, 2, 8}, ls::cache_shape{1, 1, 5}, ls::cache_shape{3, 4, 24}}) { CHECK_NOTHROW(ls::testing::storage_laws<Storage>(b, shape)); }
 }

@@ -185,7 +185,7 @@ class gguf {
     if (auto const* type = find_gguf_tensor_type(number)) {
       if (static_cast<std::uint64_t>(t.shape.back()) % type->block != 0) {
         bad_file_at(file_, at, what, std::string("rows of a multiple of ") + std::to_string(type->block) + " elements for " + type->name,
-                    std::to_string(t.shape.back()));
+                    std::to_string(t.shape.back()) + (type->element ? "" : " (a type that is not supported in any case)"));
       }
       t.type_name = type->name;
       t.type = type->element;

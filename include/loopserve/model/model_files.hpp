@@ -202,7 +202,7 @@ class model_files : public std::enable_shared_from_this<model_files> {
     auto const what = "tensor '" + (gguf_ ? gguf_name(name) : name) + "'";
     if (t == nullptr) { bad_file(weights_file_, what, shape_text(shape), "no such tensor"); }
     if (t->shape != shape) { bad_file(t->file, what, shape_text(shape), shape_text(t->shape)); }
-    if (!t->type) { bad_file(t->file, what, "type f32, f16, bf16 or (GGUF) q8_0", t->type_name); }
+    if (!t->type) { bad_file(t->file, what, "type f32, f16, bf16 or (GGUF) q8_0", t->type_name + ", which is not supported"); }
     return *t;
   }
 
