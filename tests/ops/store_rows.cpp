@@ -46,7 +46,7 @@ struct pages {
 
 template <class Element>
 bool same_bits(std::vector<Element> const& a, std::vector<Element> const& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(Element)) == 0;
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(Element)) == 0);
 }
 
 template <class Backend>
