@@ -136,7 +136,7 @@ TEST_CASE("a line that has fallen comes up again at its new worth, before all th
     float rest = 1;
     for (int const k : {30, p - 20}) {
       float& cell = c.a[i * 64 + static_cast<std::size_t>(k)];
-      cell = p == 50 ? 0.8F : k == 30 ? 0.1F : 0.02F;
+      cell = p == 50 ? 0.8F : 0.02F;
     }
     for (int k = 0; k < p; ++k) { rest -= c.a[i * 64 + static_cast<std::size_t>(k)]; }
     c.a[i * 64 + static_cast<std::size_t>(p)] = rest;
