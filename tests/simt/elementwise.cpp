@@ -189,8 +189,10 @@ TEST_CASE("argmax takes the first of the largest and refuses what is not a numbe
         CHECK(best_of(y) == at);
         y.back() = 2;
         CHECK(best_of(y) == at);
-        y[static_cast<std::size_t>(at)] = NAN;
-        CHECK_THROWS_AS(best_of(y), error);
+        for (float const none : {NAN, -NAN}) {
+          y[static_cast<std::size_t>(at)] = none;
+          CHECK_THROWS_AS(best_of(y), error);
+        }
       }
       CHECK(best_of(std::vector<float>(static_cast<std::size_t>(n), -infinity)) == 0);
       std::vector<float> zeros(static_cast<std::size_t>(n), -0.0F);
