@@ -3,11 +3,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <string>
 #include <vector>
 
 #include "golden/dense_run.hpp"
+#include "golden/folders.hpp"
 
 #include <loopserve/attention/cpu/cpu_attention.hpp>
 #include <loopserve/ops/cpu/cpu_ops.hpp>
@@ -48,24 +48,10 @@ differences compare(std::string const& path, ls::cpu_options options, std::size_
   return found;
 }
 
-std::vector<std::string> folders() {
-  std::vector<std::string> found{LOOPSERVE_SOURCE_DIR "/assets/demo-model"};
-  for (char const* root : {LOOPSERVE_SOURCE_DIR "/tests/data/shapes", LOOPSERVE_MATERIAL "/models/families"}) {
-    if (!std::filesystem::exists(root)) {
-      MESSAGE("skipped: no material");
-      continue;
-    }
-    for (auto const& entry : std::filesystem::directory_iterator(root)) {
-      if (entry.is_directory()) { found.push_back(entry.path().string()); }
-    }
-  }
-  return found;
-}
-
 }  // namespace
 
 TEST_CASE("with float32 activations the cpu backend is as close to the goldens as the reference, with every instruction set") {
-  for (auto const& path : folders()) {
+  for (auto const& path : golden::folders()) {
     for (auto level : ls::supported_isas()) {
       CAPTURE(path);
       CAPTURE(static_cast<int>(level));
@@ -77,7 +63,7 @@ TEST_CASE("with float32 activations the cpu backend is as close to the goldens a
 }
 
 TEST_CASE("tokens that are fed alone are exact whatever the options say") {
-  for (auto const& path : folders()) {
+  for (auto const& path : golden::folders()) {
     CAPTURE(path);
     auto const found = compare(path, {}, 1);
     CHECK(found.largest <= 2e-4);
@@ -88,7 +74,7 @@ TEST_CASE("tokens that are fed alone are exact whatever the options say") {
 // Activations rounded to bf16 carry 2^-9 of relative error into every product of a bf16 model. The random models here are made to show such things; the
 // trained demo model moves by 0.005 on the mean.
 TEST_CASE("products in bf16 move log-probabilities by little") {
-  for (auto const& path : folders()) {
+  for (auto const& path : golden::folders()) {
     auto const found = compare(path, {}, 1000);
     MESSAGE(path << ": largest " << found.largest << ", mean " << found.mean << ", greedy ids that differ " << found.greedy);
     CHECK(found.largest <= 0.5);

@@ -4,13 +4,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <fstream>
 #include <string>
 #include <type_traits>
 #include <vector>
 
 #include <nlohmann/json.hpp>
+
+#include "golden/folders.hpp"
 
 #include <loopserve/attention/cpu/cpu_attention.hpp>
 #include <loopserve/model/load_weights.hpp>
@@ -58,25 +59,11 @@ differences compare(std::string const& path, bool exact_products) {
   return {largest(got.logprobs, want["logprobs"].get<std::vector<double>>()), largest(got.last_logits, want["last_logits"].get<std::vector<double>>())};
 }
 
-std::vector<std::string> folders() {
-  std::vector<std::string> found{LOOPSERVE_SOURCE_DIR "/assets/demo-model"};
-  for (char const* root : {LOOPSERVE_SOURCE_DIR "/tests/data/shapes", LOOPSERVE_MATERIAL "/models/families"}) {
-    if (!std::filesystem::exists(root)) {
-      MESSAGE("skipped: no material");
-      continue;
-    }
-    for (auto const& entry : std::filesystem::directory_iterator(root)) {
-      if (entry.is_directory()) { found.push_back(entry.path().string()); }
-    }
-  }
-  return found;
-}
-
 }  // namespace
 
 // f16 rounds a key's channel by 2^-11 of it at most. Measured: the trained demo model moves by 0.009 at most, of the random models mistral-window by most, 0.077.
 TEST_CASE("keys and values in f16 alone move the goldens by little") {
-  for (auto const& path : folders()) {
+  for (auto const& path : golden::folders()) {
     CAPTURE(path);
     auto const found = compare(path, true);
     MESSAGE(path << ": log-probabilities " << found.logprobs << ", last logits " << found.last_logits);
@@ -86,7 +73,7 @@ TEST_CASE("keys and values in f16 alone move the goldens by little") {
 }
 
 TEST_CASE("the default of everything stays within the bound of products in bf16") {
-  for (auto const& path : folders()) {
+  for (auto const& path : golden::folders()) {
     CAPTURE(path);
     auto const found = compare(path, false);
     MESSAGE(path << ": log-probabilities " << found.logprobs << ", last logits " << found.last_logits);
