@@ -80,39 +80,6 @@ void plant(testing::cover_case& c, std::uint64_t seed) {
   }
 }
 
-index_t live_bytes = 0, peak_bytes = 0;
-
-template <class T>
-class counted_buffer : public emulated_buffer<T> {
- public:
-  counted_buffer() = default;
-  explicit counted_buffer(index_t size) : emulated_buffer<T>(size), counted_bytes_(this->bytes()) {
-    peak_bytes = std::max(peak_bytes, live_bytes += counted_bytes_);
-  }
-  counted_buffer(counted_buffer&& from) noexcept
-      : emulated_buffer<T>(std::move(from)), counted_bytes_(std::exchange(from.counted_bytes_, 0)) {}
-  counted_buffer& operator=(counted_buffer&& from) noexcept {
-    emulated_buffer<T>::operator=(std::move(from));
-    std::swap(counted_bytes_, from.counted_bytes_);
-    return *this;
-  }
-  ~counted_buffer() { live_bytes -= counted_bytes_; }
-
- private:
-  index_t counted_bytes_ = 0;
-};
-
-/// The emulated device with buffers that are counted.
-struct counted_device : emulated {
-  template <class T>
-  using buffer = counted_buffer<T>;
-  template <class T>
-  buffer<T> make_buffer(index_t n) const {
-    return buffer<T>(n);
-  }
-};
-static_assert(device_backend<counted_device>);
-
 }  // namespace
 
 TEST_CASE("a device's covers cost what the greedy's do on the demo model's own attention") {
@@ -175,18 +142,20 @@ TEST_CASE("and on random and planted attention of every sharpness") {
 TEST_CASE("a device holds what was planned, and little less") {
   testing::host_kv<bf16> keys(2000, 1, 256);
   keys.fill(1, 0.2);
-  counted_device const b;
-  auto const kv = kv_of(emulated{}, keys);
-  auto const q = on_device(emulated{}, numbers(index_t{70} * 2 * 256, 2));
+  emulated const b;
+  auto const kv = kv_of(b, keys);
+  auto const q = on_device(b, numbers(index_t{70} * 2 * 256, 2));
   auto lines = b.make_buffer<int>(2 * 2 * 2000), all_counts = b.make_buffer<int>(4);
   auto dense = b.make_buffer<unsigned char>(2);
   auto covered = b.make_buffer<float>(2);
   line_plan_view const plan{
       2, 70, 2000, 2000, lines.data(), lines.data() + 4000, all_counts.data(), all_counts.data() + 2, dense.data(), covered.data()};
-  line_scratch<counted_device> none;
-  index_t const before = peak_bytes = live_bytes;
+  line_scratch<emulated> none;
+  auto& memory = simt::device_memory::instance();
+  memory.forget_peak();
+  index_t const before = memory.held();
   choose_lines(b, {.cover = {.alpha = 0.5}}, tensor_view<float const, 3>(q.data(), {70, 2, 256}), kv.view(), plan, none);
-  index_t const planned = online_vertical_slash<counted_device>::planned_bytes({}, 2, 70, 2000, 1);
-  CHECK(peak_bytes - before <= planned);
-  CHECK(planned <= (peak_bytes - before) * 5 / 4);
+  index_t const planned = online_vertical_slash<emulated>::planned_bytes({}, 2, 70, 2000, 1);
+  CHECK(memory.peak() - before <= planned);
+  CHECK(planned <= (memory.peak() - before) * 5 / 4);
 }

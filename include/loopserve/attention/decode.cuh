@@ -50,7 +50,9 @@ void attend_decode(B const& b, std::span<decode_job<Element> const> jobs) {
   auto const most = bounds_of(std::span<decode_record<Element> const>(records));
   auto on_device = b.template make_buffer<decode_record<Element>>(most.jobs);
   b.copy_to_device(on_device.data(), records.data(), on_device.bytes());
-  auto states = b.template make_buffer<float>(most.state_floats());
+  auto roomy = most;  // a context that grows by a token needs no more memory
+  roomy.splits = detail::decode_most_splits;
+  auto states = b.template make_buffer<float>(roomy.state_floats());
   attend_decode(b, on_device.data(), most, states.data());
 }
 

@@ -14,6 +14,16 @@
 #define LOOPSERVE_DEVICE
 #endif
 
+// Objects whose bytes are compared have no garbage between their members, where the compiler can see to it.
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_clear_padding)
+#define LOOPSERVE_CLEAR_PADDING(object) __builtin_clear_padding(object)
+#endif
+#endif
+#ifndef LOOPSERVE_CLEAR_PADDING
+#define LOOPSERVE_CLEAR_PADDING(object) static_cast<void>(object)
+#endif
+
 // OpenMP is used where the compiler has it switched on; LOOPSERVE_STD_THREADS asks for std::thread instead (ThreadSanitizer cannot see
 // through libgomp's barriers).
 #if defined(_OPENMP) && !defined(LOOPSERVE_STD_THREADS)

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include <loopserve/attention/attention_jobs.hpp>
@@ -12,6 +13,7 @@
 #include <loopserve/serve/activations.hpp>
 #include <loopserve/serve/dialogue.hpp>
 #include <loopserve/serve/prefill_step.hpp>
+#include <loopserve/serve/replayed_steps.hpp>
 #include <loopserve/serve/step_inputs.hpp>
 #include <loopserve/serve/stopwatch.hpp>
 
@@ -30,41 +32,50 @@ class decode_step {
 
   /// Logits of the tokens after: (batch.size(), vocabulary). Room in the cache was reserved when the turns began. A device has done what was queued on return.
   void run(std::span<dialogue_type* const> batch, tensor_view<float, 2> logits) {
-    auto const& shape = model_->shape();
-    int const n = static_cast<int>(batch.size());
     double elapsed = 0;
     {
       stopwatch const all(elapsed);
-      auto x = scratch_->hidden(n);
-      std::vector<token_id> ids;
-      std::vector<int> positions;
-      for (auto const* d : batch) {
-        ids.push_back(d->turn.tokens.back());
-        positions.push_back(static_cast<int>(d->cached.size()));
-      }
-      auto const placed = inputs_->positions(positions);
-      model_->embed(inputs_->ids(ids), x);
-      for (int layer = 0; layer < shape.layers; ++layer) {
-        auto q = scratch_->queries(n);
-        auto k = scratch_->keys(n);
-        auto v = scratch_->values(n);
-        model_->project(layer, x, placed, q, k, v);
-        visit_storage(*storage_, [&](auto& storage) {
-          for (int i = 0; i < n; ++i) { storage.append(batch[static_cast<std::size_t>(i)]->id, layer, k.rows(i, 1), v.rows(i, 1)); }
-          attend(storage, batch, layer, q, scratch_->attended(n));
-        });
-        model_->mix(layer, scratch_->attended(n), x);
-      }
-      model_->logits(x, logits);
+      std::vector<sequence_id> who;
+      for (auto const* d : batch) { who.push_back(d->id); }
+      steps_.run(*backend_, std::move(who), [&] { queue(batch, logits); });
       backend_->synchronize();
     }
     for (auto* d : batch) {
       d->cached.push_back(d->turn.tokens.back());
-      d->turn.report.ms.decode_ms += elapsed / n;
+      d->turn.report.ms.decode_ms += elapsed / static_cast<double>(batch.size());
     }
   }
 
+  /// What a device replayed of the steps so far.
+  step_counts counts() const { return steps_.counts(); }
+
  private:
+  void queue(std::span<dialogue_type* const> batch, tensor_view<float, 2> logits) {
+    auto const& shape = model_->shape();
+    int const n = static_cast<int>(batch.size());
+    std::vector<token_id> ids;
+    std::vector<int> positions;
+    for (auto const* d : batch) {
+      ids.push_back(d->turn.tokens.back());
+      positions.push_back(static_cast<int>(d->cached.size()));
+    }
+    auto x = scratch_->hidden(n);
+    auto const placed = inputs_->positions(positions);
+    model_->embed(inputs_->ids(ids), x);
+    for (int layer = 0; layer < shape.layers; ++layer) {
+      auto q = scratch_->queries(n);
+      auto k = scratch_->keys(n);
+      auto v = scratch_->values(n);
+      model_->project(layer, x, placed, q, k, v);
+      visit_storage(*storage_, [&](auto& storage) {
+        for (int i = 0; i < n; ++i) { storage.append(batch[static_cast<std::size_t>(i)]->id, layer, k.rows(i, 1), v.rows(i, 1)); }
+        attend(storage, batch, layer, q, scratch_->attended(n));
+      });
+      model_->mix(layer, scratch_->attended(n), x);
+    }
+    model_->logits(x, logits);
+  }
+
   template <class Storage>
   void attend(Storage& storage, std::span<dialogue_type* const> batch, int layer, tensor_view<float const, 3> q, tensor_view<float, 3> out) {
     using element = typename Storage::element_type;
@@ -136,6 +147,7 @@ class decode_step {
   typename Config::attention* attention_;
   activations<backend_type>* scratch_;
   step_inputs<backend_type>* inputs_;
+  replayed_steps<backend_type> steps_;
 };
 
 }  // namespace loopserve

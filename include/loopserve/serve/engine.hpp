@@ -60,6 +60,9 @@ class engine {
   int context_limit() const { return tokens_.context_limit(); }
   index_t cache_bytes() const { return tokens_.cache_bytes(); }
 
+  /// On a device: what it replayed of the steps in which answers grew, instead of queuing it anew.
+  step_counts replayed() const { return tokens_.replayed(); }
+
   /// What became of the weights when they were loaded: on a device, which of them were converted.
   weights_report const& loaded() const { return tokens_.network().report(); }
 

@@ -168,6 +168,9 @@ class token_engine {
   typename Config::model& network() { return model_; }
   int context_limit() const { return options_.context_tokens > 0 ? options_.context_tokens : model_.shape().max_context; }
 
+  /// What a device replayed of the steps in which answers grew; zeros on the host.
+  step_counts replayed() const { return decode_.counts(); }
+
   /// Bytes of keys and values held for all conversations.
   index_t cache_bytes() const {
     return visit_storage(storage_, [](auto const& s) { return s.bytes(); });

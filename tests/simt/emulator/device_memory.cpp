@@ -52,15 +52,29 @@ void* device_memory::allocate(index_t bytes) {
 }
 
 void device_memory::free(void* address) {
+  retire(address);
+  held_ -= size_of(address);
+  allocations_.erase(address);
+  if (allocations_.empty()) { next_ = page; }
+}
+
+void device_memory::retire(void* address) {
+  std::fill_n(touched_ + (static_cast<char*>(address) - addresses_), size_of(address), unallocated);
+}
+
+void device_memory::revive(void* address, index_t bytes) {
+  index_t const first = static_cast<char*>(address) - addresses_;
+  std::fill_n(touched_ + first, std::min(bytes, size_of(address)), untouched);
+  std::memset(bytes_ + first, 0xff, static_cast<std::size_t>(bytes));
+}
+
+index_t device_memory::size_of(void* address) const {
   auto const found = allocations_.find(address);
   if (found == allocations_.end()) {
     std::fputs("emulator: memory was freed that is not allocated\n", stderr);
     std::abort();
   }
-  std::fill_n(touched_ + (static_cast<char*>(address) - addresses_), found->second, unallocated);
-  held_ -= found->second;
-  allocations_.erase(found);
-  if (allocations_.empty()) { next_ = page; }
+  return found->second;
 }
 
 void* device_memory::at(void const* address, index_t bytes) const {

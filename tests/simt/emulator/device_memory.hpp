@@ -22,6 +22,10 @@ class device_memory {
   void* allocate(index_t bytes);
   void free(void* address);
 
+  /// Bytes that stay allocated and must not be touched until `revive`, which makes the first `bytes` of them fresh, NaN again.
+  void retire(void* address);
+  void revive(void* address, index_t bytes);
+
   /// Bytes that are allocated, and the most that were since `forget_peak`.
   index_t held() const { return held_; }
   index_t peak() const { return peak_; }
@@ -45,6 +49,7 @@ class device_memory {
 
  private:
   device_memory();
+  index_t size_of(void* address) const;
 
   static constexpr index_t capacity = index_t{4} << 30;
   static constexpr index_t page = 4096;

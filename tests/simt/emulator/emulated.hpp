@@ -1,22 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cxxabi.h>
-
-#include <cstdlib>
-#include <cstring>
 #include <memory>
-#include <string>
 #include <type_traits>
-#include <typeinfo>
+#include <utility>
 
 #include <loopserve/dev/device_backend.hpp>
 
-#include "device_memory.hpp"
-#include "launch.hpp"
 #include "pinned.hpp"
-#include "product.hpp"
-#include "simt_error.hpp"
+#include "queue.hpp"
 
 namespace loopserve {
 
@@ -29,21 +21,30 @@ class emulated_buffer {
   using value_type = T;
 
   emulated_buffer() = default;
-  explicit emulated_buffer(index_t size) : size_(size) {
+  emulated_buffer(std::shared_ptr<simt::queue> queue, index_t size) : queue_(std::move(queue)), size_(size) {
     check(size >= 0, "a buffer's size must not be negative");
-    if (size > 0) { data_.reset(static_cast<T*>(simt::device_memory::instance().allocate(size * static_cast<index_t>(sizeof(T))))); }
+    if (size > 0) { data_ = static_cast<T*>(queue_->allocate(bytes())); }
+  }
+  emulated_buffer(emulated_buffer&& other) noexcept
+      : queue_(std::move(other.queue_)), data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  emulated_buffer& operator=(emulated_buffer&& other) noexcept {
+    std::swap(queue_, other.queue_);
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
+  ~emulated_buffer() {
+    if (data_ != nullptr) { queue_->release(data_); }
   }
 
-  T* data() { return data_.get(); }
-  T const* data() const { return data_.get(); }
+  T* data() { return data_; }
+  T const* data() const { return data_; }
   index_t size() const { return size_; }
   index_t bytes() const { return size_ * static_cast<index_t>(sizeof(T)); }
 
  private:
-  struct release {
-    void operator()(T* p) const { simt::device_memory::instance().free(const_cast<std::remove_const_t<T>*>(p)); }
-  };
-  std::unique_ptr<T, release> data_;
+  std::shared_ptr<simt::queue> queue_;
+  T* data_ = nullptr;
   index_t size_ = 0;
 };
 
@@ -53,17 +54,21 @@ class emulated {
   static constexpr memory_space space = memory_space::device;
   template <class T>
   using buffer = emulated_buffer<T>;
+  using step = simt::queue::step;
 
-  explicit emulated(simt::schedule order = {}) : order_(order), faults_(std::make_shared<buffer<fault_record>>(1)) { clear_faults(); }
+  explicit emulated(simt::schedule order = {}) : queue_(std::make_shared<simt::queue>(order)) {
+    faults_ = std::make_shared<buffer<fault_record>>(make_buffer<fault_record>(1));
+    clear_faults();
+  }
 
   template <class T>
   emulated_pinned_buffer<T> make_pinned(index_t n) const {
-    return {copies_, n};
+    return {queue_->copies(), n};
   }
 
   template <class T>
   buffer<T> make_buffer(index_t n) const {
-    return buffer<T>(n);
+    return buffer<T>(queue_, n);
   }
 
   void synchronize() const {
@@ -75,64 +80,28 @@ class emulated {
 
   template <device_kernel Kernel>
   void launch(grid blocks, Kernel const& kernel) const {
-    if (!detail::launchable<Kernel>(blocks)) { return; }
-    copies_->finish();
-    int status = 0;
-    std::unique_ptr<char, decltype(&std::free)> const name(abi::__cxa_demangle(typeid(Kernel).name(), nullptr, nullptr, &status),
-                                                           std::free);
-    simt::run({name ? name.get() : "?", blocks, Kernel::threads, detail::shared_bytes_of(kernel), [&kernel] { kernel(); }}, order_);
+    if (detail::launchable<Kernel>(blocks)) { queue_->launch(blocks, kernel); }
   }
+  void multiply(matrix_product const& product) const { queue_->multiply(product); }
 
-  void multiply(matrix_product const& product) const {
-    copies_->finish();
-    auto p = product;
-    index_t const size = 2, results = (p.rows - 1) * p.out_stride + p.outputs;
-    if (p.rows <= 0 || p.inputs <= 0 || p.outputs <= 0 || p.out_stride < p.outputs) { throw simt::simt_error("a product of no size, or whose rows overlap"); }
-    p.x = behind(p.x, p.rows * p.inputs * size);
-    p.w = behind(p.w, p.outputs * p.inputs * size);
-    if (p.bias != nullptr) { p.bias = static_cast<float const*>(behind(p.bias, p.outputs * static_cast<index_t>(sizeof(float)))); }
-    p.out = static_cast<float*>(behind(p.out, results * static_cast<index_t>(sizeof(float))));
-    simt::multiply(p);
-  }
+  void copy_to_device(void* to, void const* from, index_t bytes) const { queue_->copy_to_device(to, from, bytes); }
+  void copy_to_host(void* to, void const* from, index_t bytes) const { queue_->copy_to_host(to, from, bytes); }
+  void copy_inside(void* to, void const* from, index_t bytes) const { queue_->copy_inside(to, from, bytes); }
+  void fill(void* to, unsigned char byte, index_t bytes) const { queue_->fill(to, byte, bytes); }
 
-  void copy_to_device(void* to, void const* from, index_t bytes) const {
-    if (copies_->later(behind(to, bytes), from, bytes)) { return; }
-    copies_->finish();
-    copy(behind(to, bytes), from, bytes);
-  }
-  void copy_to_host(void* to, void const* from, index_t bytes) const {
-    copies_->finish();
-    copy(to, behind(from, bytes), bytes);
-  }
-  void copy_inside(void* to, void const* from, index_t bytes) const {
-    copies_->finish();
-    copy(behind(to, bytes), behind(from, bytes), bytes);
-  }
-  void fill(void* to, unsigned char byte, index_t bytes) const {
-    copies_->finish();
-    if (bytes > 0) { std::memset(behind(to, bytes), byte, static_cast<std::size_t>(bytes)); }
+  template <class Body>
+  void replay(step& last, Body&& body) const {
+    queue_->replay(last, std::forward<Body>(body));
   }
 
   fault_record* faults() const { return faults_->data(); }
   int multiprocessors() const { return 3; }
-  simt::schedule const& order() const { return order_; }
+  simt::schedule const& order() const { return queue_->order(); }
 
  private:
-  static void copy(void* to, void const* from, index_t bytes) {
-    if (bytes > 0) { std::memcpy(to, from, static_cast<std::size_t>(bytes)); }
-  }
-  static void* behind(void const* address, index_t bytes) {
-    if (bytes == 0) { return nullptr; }
-    void* const memory = simt::device_memory::instance().at(address, bytes);
-    if (memory == nullptr) {
-      throw simt::simt_error("a copy of " + std::to_string(bytes) + " bytes touches device memory that is not allocated");
-    }
-    return memory;
-  }
   void clear_faults() const { fill(faults(), 0, sizeof(fault_record)); }
 
-  simt::schedule order_;
-  std::shared_ptr<simt::pinned_copies> copies_ = std::make_shared<simt::pinned_copies>();
+  std::shared_ptr<simt::queue> queue_;
   std::shared_ptr<buffer<fault_record>> faults_;
 };
 

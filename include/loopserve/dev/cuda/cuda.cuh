@@ -10,107 +10,10 @@
 #include <utility>
 
 #include <loopserve/dev/cuda/check.cuh>
-#include <loopserve/dev/cuda/primitives.cuh>
-#include <loopserve/dev/cuda/products.cuh>
+#include <loopserve/dev/cuda/queue.cuh>
 #include <loopserve/dev/device_backend.hpp>
 
 namespace loopserve {
-
-struct cuda_options {
-  int device = 0;
-  cudaStream_t stream = nullptr;  ///< null: one of its own. Otherwise the caller's, which outlives the backend and its buffers
-};
-
-namespace detail {
-
-/// A stream, and a pool of memory that gives and takes in the stream's order and keeps what it once had.
-class cuda_queue {
- public:
-  explicit cuda_queue(cuda_options const& o) : device_(o.device), stream_(o.stream), owned_(o.stream == nullptr) {
-    if (auto const reason = cuda_unavailable(); !reason.empty()) { throw cuda_error(reason); }
-    make_current();
-    cudaMemPoolProps properties{};
-    properties.allocType = cudaMemAllocationTypePinned;
-    properties.location.type = cudaMemLocationTypeDevice;
-    properties.location.id = o.device;
-    cuda_check(cudaMemPoolCreate(&pool_, &properties), "making a memory pool");
-    auto keep = std::numeric_limits<unsigned long long>::max();
-    cuda_check(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &keep), "setting up a memory pool");
-    if (owned_) { cuda_check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream"); }
-    cuda_check(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, o.device),
-               "asking for the number of multiprocessors");
-    cuda_check(cudaMallocHost(&seen_, sizeof(fault_record)), "allocating pinned memory");
-    faults_ = static_cast<fault_record*>(allocate(sizeof(fault_record)));
-    clear_faults();
-  }
-  cuda_queue(cuda_queue const&) = delete;
-  cuda_queue& operator=(cuda_queue const&) = delete;
-  ~cuda_queue() {
-    release(faults_);
-    if (workspace_ != nullptr) { release(workspace_); }
-    static_cast<void>(cudaStreamSynchronize(stream_));
-    static_cast<void>(cudaFreeHost(seen_));
-    if (owned_) { static_cast<void>(cudaStreamDestroy(stream_)); }
-    static_cast<void>(cudaMemPoolDestroy(pool_));
-  }
-
-  void* allocate(index_t bytes) {
-    make_current();
-    void* p = nullptr;
-    cudaError_t const status = cudaMallocFromPoolAsync(&p, static_cast<std::size_t>(bytes), pool_, stream_);
-    if (status == cudaErrorMemoryAllocation) {
-      static_cast<void>(cudaGetLastError());
-      throw capacity_error("cannot allocate " + std::to_string(bytes) + " bytes of device memory");
-    }
-    cuda_check(status, "allocating device memory");
-    return p;
-  }
-  /// Frees once what is queued has run. A failure is left to the next call that may throw.
-  void release(void* p) noexcept { static_cast<void>(cudaFreeAsync(p, stream_)); }
-
-  void make_current() const { cuda_check(cudaSetDevice(device_), "choosing a device"); }
-  cudaStream_t stream() const { return stream_; }
-  int multiprocessors() const { return multiprocessors_; }
-  fault_record* faults() const { return faults_; }
-
-  void synchronize() {
-    cuda_check(cudaMemcpyAsync(seen_, faults_, sizeof(fault_record), cudaMemcpyDeviceToHost, stream_), "reading what kernels reported");
-    wait();
-    fault_record const record = *seen_;
-    if (record.kind != fault::none) { clear_faults(); }
-    check_fault(record);
-  }
-  void wait() { cuda_check(cudaStreamSynchronize(stream_), "waiting for the device"); }
-
-  void multiply(matrix_product const& product) {
-    make_current();
-    if (workspace_ == nullptr) {
-      workspace_ = allocate(cuda_products::workspace_bytes);
-      products_ = std::make_unique<cuda_products>();
-    }
-    products_->run(product, workspace_, stream_);
-  }
-
- private:
-  void clear_faults() { cuda_check(cudaMemsetAsync(faults_, 0, sizeof(fault_record), stream_), "clearing what kernels reported"); }
-
-  int device_;
-  cudaStream_t stream_;
-  bool owned_;
-  cudaMemPool_t pool_ = nullptr;
-  int multiprocessors_ = 0;
-  fault_record* seen_ = nullptr;    // pinned
-  fault_record* faults_ = nullptr;  // on the device
-  void* workspace_ = nullptr;       // of products
-  std::unique_ptr<cuda_products> products_;
-};
-
-template <class Kernel>
-__global__ void __launch_bounds__(Kernel::threads) run_kernel(__grid_constant__ Kernel const kernel) {
-  kernel();
-}
-
-}  // namespace detail
 
 /// Device memory for `size()` trivial elements, not initialised, in the order of the backend's stream. Moves, never copies by accident; it keeps the backend's
 /// stream alive.
@@ -156,32 +59,21 @@ class cuda_pinned_buffer {
   static_assert(std::is_trivially_copyable_v<T>);
 
  public:
-  cuda_pinned_buffer(std::shared_ptr<detail::cuda_queue> queue, index_t size) : queue_(std::move(queue)), size_(size) {
-    if (size == 0) { return; }
-    queue_->make_current();
-    cudaError_t const status = cudaMallocHost(&data_, static_cast<std::size_t>(size) * sizeof(T));
-    if (status == cudaErrorMemoryAllocation) {
-      static_cast<void>(cudaGetLastError());
-      throw capacity_error("cannot allocate " + std::to_string(size * static_cast<index_t>(sizeof(T))) + " bytes of pinned host memory");
-    }
-    cuda_check(status, "allocating pinned memory");
-  }
-  cuda_pinned_buffer(cuda_pinned_buffer&& other) noexcept
-      : queue_(std::move(other.queue_)), data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  cuda_pinned_buffer(std::shared_ptr<detail::cuda_queue> queue, index_t size)
+      : queue_(std::move(queue)), memory_(queue_->make_pinned(size * static_cast<index_t>(sizeof(T)))), size_(size) {}
+  cuda_pinned_buffer(cuda_pinned_buffer&&) noexcept = default;
   cuda_pinned_buffer& operator=(cuda_pinned_buffer&&) = delete;
   ~cuda_pinned_buffer() {
-    if (data_ == nullptr) { return; }
-    static_cast<void>(cudaStreamSynchronize(queue_->stream()));
-    static_cast<void>(cudaFreeHost(data_));
+    if (memory_.data() != nullptr) { queue_->settle(); }
   }
 
-  T* data() { return data_; }
-  T const* data() const { return data_; }
+  T* data() { return reinterpret_cast<T*>(memory_.data()); }
+  T const* data() const { return reinterpret_cast<T const*>(memory_.data()); }
   index_t size() const { return size_; }
 
  private:
   std::shared_ptr<detail::cuda_queue> queue_;
-  T* data_ = nullptr;
+  detail::pinned_bytes memory_;
   index_t size_ = 0;
 };
 
@@ -193,6 +85,7 @@ class cuda {
   template <class T>
   using buffer = cuda_buffer<T>;
   using options = cuda_options;
+  using step = detail::cuda_queue::step;
 
   explicit cuda(cuda_options const& o = {}) : queue_(std::make_shared<detail::cuda_queue>(o)) {}
 
@@ -210,29 +103,21 @@ class cuda {
 
   template <device_kernel Kernel>
   void launch(grid blocks, Kernel const& kernel, source_place place = here()) const {
-    if (!detail::launchable<Kernel>(blocks)) { return; }
-    queue_->make_current();
-    auto const shared = static_cast<int>(detail::shared_bytes_of(kernel));
-    if (shared > 48 * 1024) {  // more than every kernel may have unasked
-      cuda_check(cudaFuncSetAttribute(detail::run_kernel<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize, shared),
-                 "asking for shared memory", place);
-    }
-    dim3 const extents(static_cast<unsigned>(blocks.x), static_cast<unsigned>(blocks.y), static_cast<unsigned>(blocks.z));
-    detail::run_kernel<Kernel><<<extents, Kernel::threads, static_cast<std::size_t>(shared), queue_->stream()>>>(kernel);
-    cuda_check(cudaGetLastError(), "launching a kernel", place);
+    if (detail::launchable<Kernel>(blocks)) { queue_->launch(blocks, kernel, place); }
   }
 
   /// By cuBLASLt, see detail::cuda_products.
   void multiply(matrix_product const& product) const { queue_->multiply(product); }
 
-  void copy_to_device(void* to, void const* from, index_t bytes) const { copy(to, from, bytes, cudaMemcpyHostToDevice); }
-  void copy_to_host(void* to, void const* from, index_t bytes) const {
-    copy(to, from, bytes, cudaMemcpyDeviceToHost);
-    queue_->wait();
-  }
-  void copy_inside(void* to, void const* from, index_t bytes) const { copy(to, from, bytes, cudaMemcpyDeviceToDevice); }
-  void fill(void* to, unsigned char byte, index_t bytes) const {
-    if (bytes > 0) { cuda_check(cudaMemsetAsync(to, byte, static_cast<std::size_t>(bytes), queue_->stream()), "filling device memory"); }
+  void copy_to_device(void* to, void const* from, index_t bytes) const { queue_->copy(to, from, bytes, cudaMemcpyHostToDevice); }
+  void copy_to_host(void* to, void const* from, index_t bytes) const { queue_->copy_to_host(to, from, bytes); }
+  void copy_inside(void* to, void const* from, index_t bytes) const { queue_->copy(to, from, bytes, cudaMemcpyDeviceToDevice); }
+  void fill(void* to, unsigned char byte, index_t bytes) const { queue_->fill(to, byte, bytes); }
+
+  /// Queues a step by CUDA graphs as far as it is what `last` has seen last time, see detail::step_recording. Wait for a step before the next one with the same `last`.
+  template <class Body>
+  void replay(step& last, Body&& body) const {
+    queue_->replay(last, std::forward<Body>(body));
   }
 
   fault_record* faults() const { return queue_->faults(); }
@@ -240,10 +125,6 @@ class cuda {
   cudaStream_t stream() const { return queue_->stream(); }
 
  private:
-  void copy(void* to, void const* from, index_t bytes, cudaMemcpyKind kind) const {
-    if (bytes > 0) { cuda_check(cudaMemcpyAsync(to, from, static_cast<std::size_t>(bytes), kind, queue_->stream()), "copying memory"); }
-  }
-
   std::shared_ptr<detail::cuda_queue> queue_;
 };
 

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <limits>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include <loopserve/dev/cuda/check.cuh>
+#include <loopserve/dev/cuda/primitives.cuh>
+#include <loopserve/dev/cuda/products.cuh>
+#include <loopserve/dev/cuda/step_graph.cuh>
+#include <loopserve/dev/fault.hpp>
+#include <loopserve/dev/kernel.hpp>
+#include <loopserve/dev/product.hpp>
+#include <loopserve/dev/stepped_queue.hpp>
+
+namespace loopserve {
+
+struct cuda_options {
+  int device = 0;
+  cudaStream_t stream = nullptr;  ///< null: one of its own. Otherwise the caller's, which outlives the backend and its buffers
+};
+
+namespace detail {
+
+template <class Kernel>
+__global__ void __launch_bounds__(Kernel::threads) run_kernel(__grid_constant__ Kernel const kernel) {
+  kernel();
+}
+
+/// Host memory that the device copies from and to without a detour. Who gives it up has waited for the device.
+class pinned_bytes {
+ public:
+  explicit pinned_bytes(index_t bytes) {
+    if (bytes == 0) { return; }
+    cudaError_t const status = cudaMallocHost(&data_, static_cast<std::size_t>(bytes));
+    if (status == cudaErrorMemoryAllocation) {
+      static_cast<void>(cudaGetLastError());
+      throw capacity_error("cannot allocate " + std::to_string(bytes) + " bytes of pinned host memory");
+    }
+    cuda_check(status, "allocating pinned memory");
+  }
+  pinned_bytes(pinned_bytes&& other) noexcept : data_(std::exchange(other.data_, nullptr)) {}
+  pinned_bytes& operator=(pinned_bytes&&) = delete;
+  ~pinned_bytes() {
+    if (data_ != nullptr) { static_cast<void>(cudaFreeHost(data_)); }
+  }
+  char* data() { return static_cast<char*>(data_); }
+  char const* data() const { return static_cast<char const*>(data_); }
+
+ private:
+  void* data_ = nullptr;
+};
+
+/// A stream, and a pool of memory that gives and takes in the stream's order and keeps what it once had.
+class cuda_queue : public stepped_queue<cuda_queue> {
+ public:
+  using work_traits = cuda_work;
+  using graph = step_graph<cuda_queue>;
+  using stage_memory = pinned_bytes;
+
+  explicit cuda_queue(cuda_options const& o) : device_(o.device), stream_(o.stream), owned_(o.stream == nullptr) {
+    if (auto const reason = cuda_unavailable(); !reason.empty()) { throw cuda_error(reason); }
+    make_current();
+    cudaMemPoolProps properties{};
+    properties.allocType = cudaMemAllocationTypePinned;
+    properties.location.type = cudaMemLocationTypeDevice;
+    properties.location.id = o.device;
+    cuda_check(cudaMemPoolCreate(&pool_, &properties), "making a memory pool");
+    auto keep = std::numeric_limits<unsigned long long>::max();
+    cuda_check(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &keep), "setting up a memory pool");
+    if (owned_) { cuda_check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream"); }
+    cuda_check(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, o.device),
+               "asking for the number of multiprocessors");
+    cuda_check(cudaMallocHost(&seen_, sizeof(fault_record)), "allocating pinned memory");
+    faults_ = static_cast<fault_record*>(allocate(sizeof(fault_record)));
+    clear_faults();
+  }
+  cuda_queue(cuda_queue const&) = delete;
+  cuda_queue& operator=(cuda_queue const&) = delete;
+  ~cuda_queue() {
+    release(faults_);
+    if (workspace_ != nullptr) { release(workspace_); }
+    trim();
+    static_cast<void>(cudaStreamSynchronize(stream_));
+    static_cast<void>(cudaFreeHost(seen_));
+    if (owned_) { static_cast<void>(cudaStreamDestroy(stream_)); }
+    static_cast<void>(cudaMemPoolDestroy(pool_));
+  }
+
+  void* from_device(index_t bytes) {
+    make_current();
+    void* p = nullptr;
+    cudaError_t status = cudaMallocFromPoolAsync(&p, static_cast<std::size_t>(bytes), pool_, stream_);
+    if (status == cudaErrorMemoryAllocation) {
+      leave_step();
+      trim();
+      status = cudaMallocFromPoolAsync(&p, static_cast<std::size_t>(bytes), pool_, stream_);
+    }
+    if (status == cudaErrorMemoryAllocation) {
+      static_cast<void>(cudaGetLastError());
+      throw capacity_error("cannot allocate " + std::to_string(bytes) + " bytes of device memory");
+    }
+    cuda_check(status, "allocating device memory");
+    return p;
+  }
+  /// Frees once what is queued has run. A failure is left to the next call that may throw.
+  void to_device(void* block) noexcept { static_cast<void>(cudaFreeAsync(block, stream_)); }
+
+  pinned_bytes make_pinned(index_t bytes) {
+    make_current();
+    return pinned_bytes(bytes);
+  }
+
+  void make_current() const { cuda_check(cudaSetDevice(device_), "choosing a device"); }
+  cudaStream_t stream() const { return stream_; }
+  int multiprocessors() const { return multiprocessors_; }
+  fault_record* faults() const { return faults_; }
+
+  void synchronize() {
+    leave_step();
+    cuda_check(cudaMemcpyAsync(seen_, faults_, sizeof(fault_record), cudaMemcpyDeviceToHost, stream_), "reading what kernels reported");
+    wait();
+    fault_record const record = *seen_;
+    if (record.kind != fault::none) { clear_faults(); }
+    check_fault(record);
+  }
+  /// Waits, and leaves failures to the next call that may throw.
+  void settle() noexcept { static_cast<void>(cudaStreamSynchronize(stream_)); }
+
+  template <class Kernel>
+  void launch(grid blocks, Kernel const& kernel, source_place place) {
+    if (!in_step()) { return launch_now(blocks, kernel, place); }
+    static work_type<cuda_queue> const type = {[](cuda_queue& q, grid g, void const* k) { q.launch_now(g, *static_cast<Kernel const*>(k), here()); },
+                                               static_cast<index_t>(sizeof(Kernel)),
+                                               {cuda_work::kind::kernel, reinterpret_cast<void const*>(&run_kernel<Kernel>), Kernel::threads,
+                                                [](void const* k) { return shared_bytes_of(*static_cast<Kernel const*>(k)); }}};
+    put(type, blocks, kernel);
+  }
+
+  void multiply(matrix_product const& product) {
+    static work_type<cuda_queue> const type = {[](cuda_queue& q, grid, void const* p) { q.multiply_now(*static_cast<matrix_product const*>(p)); },
+                                               static_cast<index_t>(sizeof product)};
+    if (workspace_ == nullptr) {
+      make_current();
+      workspace_ = allocate(cuda_products::workspace_bytes);
+      products_ = std::make_unique<cuda_products>();
+    }
+    put(type, {}, product);
+  }
+
+  void copy(void* to, void const* from, index_t bytes, cudaMemcpyKind kind) {
+    static work_type<cuda_queue> const type = {[](cuda_queue& q, grid, void const* c) { q.copy_now(*static_cast<cuda_copy const*>(c)); },
+                                               static_cast<index_t>(sizeof(cuda_copy)),
+                                               {cuda_work::kind::copy}};
+    if (bytes <= 0) { return; }
+    put(type, {}, cuda_copy{to, kind == cudaMemcpyHostToDevice ? staged(from, bytes) : from, bytes, kind});
+  }
+  void copy_to_host(void* to, void const* from, index_t bytes) {
+    leave_step();
+    if (bytes > 0) { copy_now({to, from, bytes, cudaMemcpyDeviceToHost}); }
+    wait();
+  }
+
+  void fill(void* to, unsigned char byte, index_t bytes) {
+    static work_type<cuda_queue> const type = {[](cuda_queue& q, grid, void const* f) { q.fill_now(*static_cast<cuda_fill const*>(f)); },
+                                               static_cast<index_t>(sizeof(cuda_fill))};
+    if (bytes > 0) { put(type, {}, cuda_fill{to, bytes, byte}); }
+  }
+
+ private:
+  void wait() { cuda_check(cudaStreamSynchronize(stream_), "waiting for the device"); }
+  void clear_faults() { fill_now({faults_, sizeof(fault_record), 0}); }
+
+  template <class Kernel>
+  void launch_now(grid blocks, Kernel const& kernel, source_place place) {
+    make_current();
+    auto const shared = static_cast<int>(shared_bytes_of(kernel));
+    if (shared > 48 * 1024) {  // more than every kernel may have unasked
+      cuda_check(cudaFuncSetAttribute(run_kernel<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize, shared), "asking for shared memory", place);
+    }
+    run_kernel<Kernel><<<extents_of(blocks), Kernel::threads, static_cast<std::size_t>(shared), stream_>>>(kernel);
+    cuda_check(cudaGetLastError(), "launching a kernel", place);
+  }
+  void multiply_now(matrix_product const& product) {
+    make_current();
+    products_->run(product, workspace_, stream_);
+  }
+  void copy_now(cuda_copy const& c) {
+    cuda_check(cudaMemcpyAsync(c.to, c.from, static_cast<std::size_t>(c.bytes), static_cast<cudaMemcpyKind>(c.kind), stream_), "copying memory");
+  }
+  void fill_now(cuda_fill const& f) {
+    cuda_check(cudaMemsetAsync(f.to, static_cast<int>(f.byte), static_cast<std::size_t>(f.bytes), stream_), "filling device memory");
+  }
+
+  int device_;
+  cudaStream_t stream_;
+  bool owned_;
+  cudaMemPool_t pool_ = nullptr;
+  int multiprocessors_ = 0;
+  fault_record* seen_ = nullptr;    // pinned
+  fault_record* faults_ = nullptr;  // on the device
+  void* workspace_ = nullptr;       // of products
+  std::unique_ptr<cuda_products> products_;
+};
+
+}  // namespace detail
+}  // namespace loopserve
