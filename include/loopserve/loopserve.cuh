@@ -15,12 +15,15 @@
 #include <loopserve/core/parallel.hpp>
 #include <loopserve/core/read_ahead.hpp>
 #include <loopserve/core/rng.hpp>
+#include <loopserve/core/step_counts.hpp>
 #include <loopserve/core/tensor_view.hpp>
 #include <loopserve/core/weight_view.hpp>
 #include <loopserve/dev/cuda/check.cuh>
 #include <loopserve/dev/cuda/cuda.cuh>
 #include <loopserve/dev/cuda/primitives.cuh>
 #include <loopserve/dev/cuda/products.cuh>
+#include <loopserve/dev/cuda/queue.cuh>
+#include <loopserve/dev/cuda/step_graph.cuh>
 #include <loopserve/ops/add.cuh>
 #include <loopserve/ops/add.hpp>
 #include <loopserve/ops/argmax.cuh>
@@ -169,6 +172,7 @@
 #include <loopserve/serve/make_backend.hpp>
 #include <loopserve/serve/memory_plan.hpp>
 #include <loopserve/serve/prefill_step.hpp>
+#include <loopserve/serve/replayed_steps.hpp>
 #include <loopserve/serve/scheduler.hpp>
 #include <loopserve/serve/score.hpp>
 #include <loopserve/serve/settle_options.hpp>

@@ -15,6 +15,7 @@
 #include <loopserve/core/parallel.hpp>
 #include <loopserve/core/read_ahead.hpp>
 #include <loopserve/core/rng.hpp>
+#include <loopserve/core/step_counts.hpp>
 #include <loopserve/core/tensor_view.hpp>
 #include <loopserve/core/weight_view.hpp>
 #include <loopserve/ops/add.hpp>
@@ -144,6 +145,7 @@
 #include <loopserve/serve/make_backend.hpp>
 #include <loopserve/serve/memory_plan.hpp>
 #include <loopserve/serve/prefill_step.hpp>
+#include <loopserve/serve/replayed_steps.hpp>
 #include <loopserve/serve/scheduler.hpp>
 #include <loopserve/serve/score.hpp>
 #include <loopserve/serve/settle_options.hpp>

@@ -179,6 +179,18 @@ TEST_CASE("values that f16 does not hold are told, and bf16 holds them") {
   CHECK(wide.open({.max_tokens = 3}).say(budget_note).report().tokens_out == 3);
 }
 
+TEST_CASE("steps of an answer are replayed, and only what must differ from the last one is changed") {
+  using config = dense<device>;
+  engine<config> e(demo_model, options_of<config>());
+  auto chat = e.open({.max_tokens = 12});
+  CHECK(chat.say(budget_note).report().tokens_out == 12);
+  auto const c = e.replayed();
+  CHECK(c.steps == 11);
+  CHECK(c.replayed == 10);
+  CHECK(c.launches == 10 * c.graphs);
+  CHECK(c.patched <= 10 * 2 * e.shape().layers);  // where a layer's key and value go
+}
+
 #if !LOOPSERVE_CUDA_COMPILER
 TEST_CASE("later steps of an answer hold no more of the device's memory than the first ones, and a conversation gives all back") {
   using config = whole<device>;

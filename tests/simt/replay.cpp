@@ -82,6 +82,20 @@ TEST_CASE("a step that comes again is replayed, with the arguments of this time"
   });
 }
 
+TEST_CASE("a launch may grow and shrink from step to step") {
+  each_device([](auto const& b) {
+    typename std::remove_cvref_t<decltype(b)>::step last;
+    auto x = on_device(b, std::vector<int>(count, 0));
+    int want = 0;
+    for (int blocks : {2, 2, 1, 2, 2}) {
+      b.replay(last, [&] { b.launch({blocks}, plus_kernel{x.data(), x.data(), count, 1}); });
+      want += blocks == 2 ? 1 : 0;
+      CHECK(on_host(b, x).back() == want);
+    }
+    CHECK(last.work.counts().replayed == 4);
+  });
+}
+
 TEST_CASE("what is uploaded in a step is what the host had then, and copies and fills go where this step says") {
   each_device([](auto const& b) {
     typename std::remove_cvref_t<decltype(b)>::step last;

@@ -15,6 +15,9 @@ struct no_kernel {
   static constexpr int threads = 32;
   LOOPSERVE_DEVICE void operator()() const {}
 };
+struct no_work {
+  void operator()() const {}
+};
 }  // namespace detail
 
 /// A backend whose memory the host cannot touch: `cuda`, or the emulator of tests/simt. The launchers of x.cuh are written for any of them, so that whole
@@ -36,7 +39,7 @@ concept device_backend = backend<B> &&(B::space == memory_space::device) &&
   b.copy_to_host(to, from, bytes);
   b.copy_inside(to, from, bytes);
   b.fill(to, static_cast<unsigned char>(0), bytes);
-  b.replay(last, [] {});
+  b.replay(last, detail::no_work{});
   { b.faults() } -> std::same_as<fault_record*>;
   { b.multiprocessors() } -> std::convertible_to<int>;
 };

@@ -4,30 +4,10 @@
 #include <cstddef>
 #include <vector>
 
-#include <loopserve/core/ids.hpp>
+#include <loopserve/core/step_counts.hpp>
 #include <loopserve/dev/queued_work.hpp>
 
 namespace loopserve {
-
-/// What became of the steps that a recording has seen.
-struct step_counts {
-  index_t steps = 0;
-  index_t replayed = 0;   ///< queued by graphs alone, from begin to end
-  index_t graphs = 0;     ///< made, each for up to `pieces_per_graph` pieces of work
-  index_t launches = 0;   ///< of graphs
-  index_t patched = 0;    ///< pieces whose arguments were changed in their graph before a launch
-  index_t one_by_one = 0; ///< pieces that were queued singly: while recording, and where a step differs from the recorded one
-
-  step_counts& operator+=(step_counts const& other) {
-    steps += other.steps;
-    replayed += other.replayed;
-    graphs += other.graphs;
-    launches += other.launches;
-    patched += other.patched;
-    one_by_one += other.one_by_one;
-    return *this;
-  }
-};
 
 namespace detail {
 

@@ -9,7 +9,7 @@
 
 #include <loopserve/core/backend.hpp>
 #include <loopserve/core/ids.hpp>
-#include <loopserve/dev/step_recording.hpp>
+#include <loopserve/core/step_counts.hpp>
 
 namespace loopserve {
 
