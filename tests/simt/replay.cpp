@@ -103,8 +103,9 @@ TEST_CASE("what is uploaded in a step is what the host had then, and copies and 
     auto ring = on_device(b, std::vector<int>(4 * count, -1));
     for (int i = 0; i < 9; ++i) {
       b.replay(last, [&] {
-        std::vector<int> const now(count, 10 * i);
+        std::vector<int> now(count, 10 * i);
         b.copy_to_device(x.data(), now.data(), x.bytes());
+        now.assign(count, -1);
         plus(b, x, 1);
         b.copy_inside(ring.data() + i % 4 * count, x.data(), x.bytes());
         b.fill(ring.data() + (i + 1) % 4 * count, static_cast<unsigned char>(i < 7 ? 0 : 1), x.bytes());
@@ -116,6 +117,23 @@ TEST_CASE("what is uploaded in a step is what the host had then, and copies and 
     }
     CHECK(last.work.counts().replayed == 8);
     CHECK(last.work.counts().graphs > 1);  // where a fill goes is not changed in a graph
+  });
+}
+
+TEST_CASE("an upload of the same size changes nothing in a graph") {
+  each_device([](auto const& b) {
+    typename std::remove_cvref_t<decltype(b)>::step last;
+    auto x = on_device(b, std::vector<int>(count, 0));
+    for (int i = 0; i < 4; ++i) {
+      b.replay(last, [&] {
+        std::vector<int> const now(count, i);
+        b.copy_to_device(x.data(), now.data(), x.bytes());
+        plus(b, x, 1);
+      });
+      CHECK(all_of(b, x) == i + 1);
+    }
+    CHECK(last.work.counts().replayed == 3);
+    CHECK(last.work.counts().patched == 0);
   });
 }
 

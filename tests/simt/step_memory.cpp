@@ -71,7 +71,7 @@ TEST_CASE("uploads of a step wait at the places they had in the last one, whatev
     made.push_back(bytes);
     return std::vector<char>(static_cast<std::size_t>(bytes));
   };
-  std::string const small = "sixteen and more", large(200000, 'x'), other(50000, 'y');
+  std::string const small = "no multiple of sixteen", large(200001, 'x'), other(50003, 'y');
   std::vector<void const*> first;
   for (int round = 0; round < 3; ++round) {
     stage.rewind();
