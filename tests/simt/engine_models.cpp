@@ -11,6 +11,9 @@
 #include <utility>
 #include <vector>
 
+#include <loopserve/attention/cpu/cpu_attention.hpp>
+#include <loopserve/ops/cpu/cpu_ops.hpp>
+
 using namespace loopserve;
 using namespace loopserve::device_test;
 
@@ -71,68 +74,101 @@ struct scored {
   }
 };
 
+/// Tokens of which the last ones were generated, greedily, by the cpu backend.
+struct said {
+  std::vector<token_id> tokens;
+  std::size_t generated = 0;
+
+  said(std::shared_ptr<model_files const> const& files, std::string const& input, bool chat, int most) {
+    auto const text = load_text(*files, {});
+    engine<dense<cpu>> e(files);
+    auto talk = e.open({.max_tokens = most, .raw = !chat});
+    talk.say(input).text();
+    std::vector<chat_message> const messages = {{"user", input}};
+    tokens = chat ? text.encode(messages) : text.words.encode(input);
+    generated = talk.last_answer().size();
+    tokens.insert(tokens.end(), talk.last_answer().begin(), talk.last_answer().end());
+  }
+};
+
 struct agreement {
-  int positions = 0, close = 0, same = 0;
+  int positions = 0, close = 0, same = 0, differ = 0;
   double apart = 0;  ///< log-probabilities of the text's tokens
 
-  /// `want`'s largest logit leads by more than 0.05, or the position is close; a position that is not has the same most likely token.
+  /// At each position where a token was generated: `want`'s largest logit leads by more than 0.05, or the position is close; where it is not, `got`'s most likely token is
+  /// to be the same.
   template <class Got, class Want>
-  void add(Got const& got, Want const& want, std::size_t vocabulary) {
+  void add(Got const& got, Want const& want, std::size_t vocabulary, std::size_t generated) {
     for (std::size_t i = 0; i < want.logprobs.size(); ++i) {
       double const e = std::fabs(got.logprobs[i] - want.logprobs[i]);
       if (!(e <= apart)) { apart = e; }
     }
-    for (std::size_t at = 0; at < want.logits.size(); at += vocabulary) {
+    for (std::size_t at = want.logits.size() - (generated + 1) * vocabulary; at + vocabulary < want.logits.size(); at += vocabulary) {
       auto const best = [&](std::vector<float> const& all) { return std::max_element(all.begin() + at, all.begin() + at + vocabulary) - (all.begin() + at); };
       auto row = std::vector<float>(want.logits.begin() + at, want.logits.begin() + at + vocabulary);
       std::partial_sort(row.begin(), row.begin() + 2, row.end(), std::greater<>());
+      bool const leads = row[0] - row[1] > 0.05F, equal = best(got.logits) == best(want.logits);
       ++positions;
-      if (row[0] - row[1] <= 0.05F) {
-        ++close;
-      } else {
-        same += best(got.logits) == best(want.logits) ? 1 : 0;
-      }
+      close += leads ? 0 : 1;
+      same += leads && equal ? 1 : 0;
+      differ += equal ? 0 : 1;
     }
   }
+  agreement& operator+=(agreement const& other) {
+    positions += other.positions;
+    close += other.close;
+    same += other.same;
+    differ += other.differ;
+    apart = std::max(apart, other.apart);
+    return *this;
+  }
+  bool as_it_should() const { return same == positions - close; }
   std::string text() const {
-    return std::to_string(same) + " of " + std::to_string(positions - close) + " most likely tokens are the same, " + std::to_string(close) +
-           " positions are close, log-probabilities differ by at most " + std::to_string(apart);
+    return std::to_string(same) + " of " + std::to_string(positions - close) + " greedy tokens are the same, " + std::to_string(close) + " of " + std::to_string(positions) +
+           " positions lead by at most 0.05, " + std::to_string(differ) + " differ, log-probabilities differ by at most " + std::to_string(apart);
   }
 };
 
 /// Against the same numbers summed in float64, and against float32 throughout.
-agreement compare(std::string const& path, std::string const& text) {
-  CAPTURE(path);
-  auto const files = model_files::open(path);
-  auto const vocabulary = static_cast<std::size_t>(files->shape().vocabulary);
-  auto ids = load_text(*files, {}).words.encode(text);
-  ids.resize(std::min<std::size_t>(ids.size(), 40));
-  scored<device> const got(files, ids);
+struct compared {
   agreement in_kind, in_float;
-  in_kind.add(got, scored<rounded>(files, ids), vocabulary);
-  in_float.add(got, scored<reference>(files, ids), vocabulary);
-  MESSAGE(path << ": " << in_kind.text() << "; against float32: " << in_float.text());
-  // A sum in another order may round to the other side, and prefill's tensor cores round queries and weights to the 16 bits of K and V.
-  CHECK(in_kind.apart <= 0.2);
-  CHECK(in_kind.same == in_kind.positions - in_kind.close);
-  return in_float;
-}
+
+  compared(std::string const& path, std::vector<std::string> const& inputs, bool chat = false) {
+    CAPTURE(path);
+    auto const files = model_files::open(path);
+    auto const vocabulary = static_cast<std::size_t>(files->shape().vocabulary);
+    for (auto const& input : inputs) {
+      said const text(files, input, chat, 32);
+      scored<device> const got(files, text.tokens);
+      in_kind.add(got, scored<rounded>(files, text.tokens), vocabulary, text.generated);
+      in_float.add(got, scored<reference>(files, text.tokens), vocabulary, text.generated);
+    }
+    MESSAGE(path << ": " << in_kind.text() << "; against float32: " << in_float.text());
+    // A sum in another order may round to the other side, and prefill's tensor cores round queries and weights to the 16 bits of K and V.
+    CHECK(in_kind.apart <= 0.2);
+    CHECK(in_kind.as_it_should());
+  }
+};
 
 }  // namespace
 
-TEST_CASE("texts are as likely as on the reference, with biases, norms of queries and keys, windows, scaled rotations") {
-  auto const demo = compare(demo_model, "The amber bear budget is 431. We met today and talked for a while. What is the amber bear budget?");
-  CHECK(demo.same == demo.positions - demo.close);
-  compare(demo_model + "/model-bf16.gguf", "The amber bear budget is 431. What is the amber bear budget?");
+TEST_CASE("what the cpu backend says greedily is what a device would say, with biases, norms of queries and keys, windows, scaled rotations") {
+  std::vector<std::string> const notes = {"The amber bear budget is 431. We met today and talked for a while. What is the amber bear budget?",
+                                          "The golden prairie code is 956. The silver fox price is 12. Tell me the golden prairie code.",
+                                          "The silver fox code is 12. What is the silver fox code?"};
+  agreement demo;
+  for (auto const* files : {"", "/model-bf16.gguf"}) { demo += compared(demo_model + files, notes, true).in_float; }
+  CHECK(demo.positions > 50);
+  CHECK(demo.as_it_should());
+  CHECK(demo.close * 100 <= demo.positions);
   if (!std::filesystem::exists(material)) {
     MESSAGE("the rest skipped: no material");
     return;
   }
-  std::string const story = "One day, a cat named Tom went to the park with his mom. They saw a big box with a big box.";
-  auto const stories = compare(material + "stories260K", story);
-  CHECK(stories.same == stories.positions - stories.close);
+  std::vector<std::string> const stories = {"One day, a cat named Tom went to the park with his mom.", "Lily and Ben", "The sun was hot and"};
+  CHECK(compared(material + "stories260K", stories).in_float.as_it_should());
   for (auto const* name : {"stories260K/model-f32.gguf", "tiny1m", "families/qwen2", "families/qwen3", "families/llama3-scaled", "families/mistral-window"}) {
-    compare(material + name, story);
+    compared(material + name, stories);
   }
 }
 
