@@ -11,8 +11,10 @@
 #include <utility>
 #include <vector>
 
+#if !LOOPSERVE_CUDA_COMPILER
 #include <loopserve/attention/cpu/cpu_attention.hpp>
 #include <loopserve/ops/cpu/cpu_ops.hpp>
+#endif
 
 using namespace loopserve;
 using namespace loopserve::device_test;
@@ -74,14 +76,20 @@ struct scored {
   }
 };
 
-/// Tokens of which the last ones were generated, greedily, by the cpu backend.
+#if LOOPSERVE_CUDA_COMPILER
+using speaker = reference;  // nvcc does not compile the cpu backend
+#else
+using speaker = cpu;
+#endif
+
+/// Tokens of which the last ones were generated, greedily, by a host's backend.
 struct said {
   std::vector<token_id> tokens;
   std::size_t generated = 0;
 
   said(std::shared_ptr<model_files const> const& files, std::string const& input, bool chat, int most) {
     auto const text = load_text(*files, {});
-    engine<dense<cpu>> e(files);
+    engine<dense<speaker>> e(files);
     auto talk = e.open({.max_tokens = most, .raw = !chat});
     talk.say(input).text();
     std::vector<chat_message> const messages = {{"user", input}};
@@ -152,7 +160,7 @@ struct compared {
 
 }  // namespace
 
-TEST_CASE("what the cpu backend says greedily is what a device would say, with biases, norms of queries and keys, windows, scaled rotations") {
+TEST_CASE("what the host says greedily is what a device would say, with biases, norms of queries and keys, windows, scaled rotations") {
   std::vector<std::string> const notes = {"The amber bear budget is 431. We met today and talked for a while. What is the amber bear budget?",
                                           "The golden prairie code is 956. The silver fox price is 12. Tell me the golden prairie code.",
                                           "The silver fox code is 12. What is the silver fox code?"};
