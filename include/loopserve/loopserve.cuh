@@ -20,10 +20,12 @@
 #include <loopserve/core/weight_view.hpp>
 #include <loopserve/dev/cuda/check.cuh>
 #include <loopserve/dev/cuda/cuda.cuh>
+#include <loopserve/dev/cuda/pinned_bytes.cuh>
 #include <loopserve/dev/cuda/primitives.cuh>
 #include <loopserve/dev/cuda/products.cuh>
 #include <loopserve/dev/cuda/queue.cuh>
 #include <loopserve/dev/cuda/step_graph.cuh>
+#include <loopserve/dev/cuda/upload_ring.cuh>
 #include <loopserve/ops/add.cuh>
 #include <loopserve/ops/add.hpp>
 #include <loopserve/ops/argmax.cuh>

@@ -21,6 +21,18 @@ struct increment_kernel {
   }
 };
 
+/// sum[i] += in[i]
+struct add_kernel {
+  static constexpr int threads = 128;
+  int const* in;
+  int* sum;
+  int count;
+  LOOPSERVE_DEVICE void operator()() const {
+    int const i = dev::block().x * threads + dev::thread();
+    if (i < count) { dev::store(sum + i, dev::load(sum + i) + dev::load(in + i)); }
+  }
+};
+
 struct large_shared_kernel {
   static constexpr int threads = 32;
   int* out;
@@ -78,4 +90,19 @@ TEST_CASE("memory that is not to be had is a capacity_error") {
   cuda const b;
   CHECK_THROWS_AS(b.make_buffer<char>(index_t{1} << 50), capacity_error);
   CHECK(b.make_buffer<char>(0).data() == nullptr);
+}
+
+TEST_CASE("uploads from ordinary memory are what it held, however many are on their way") {
+  cuda const b;
+  auto x = b.make_buffer<int>(1000);
+  auto sum = on_device(b, std::vector<int>(1000, 0));
+  std::vector<int> now(1000);
+  int want = 0;
+  for (int round = 0; round < 3000; ++round) {  // 12 MB
+    now.assign(1000, round);
+    b.copy_to_device(x.data(), now.data(), x.bytes());
+    b.launch({blocks_for(1000, add_kernel::threads)}, add_kernel{x.data(), sum.data(), 1000});
+    want += round;
+  }
+  CHECK(on_host(b, sum) == std::vector<int>(1000, want));
 }

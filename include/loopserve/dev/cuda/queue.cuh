@@ -9,9 +9,11 @@
 #include <utility>
 
 #include <loopserve/dev/cuda/check.cuh>
+#include <loopserve/dev/cuda/pinned_bytes.cuh>
 #include <loopserve/dev/cuda/primitives.cuh>
 #include <loopserve/dev/cuda/products.cuh>
 #include <loopserve/dev/cuda/step_graph.cuh>
+#include <loopserve/dev/cuda/upload_ring.cuh>
 #include <loopserve/dev/fault.hpp>
 #include <loopserve/dev/kernel.hpp>
 #include <loopserve/dev/product.hpp>
@@ -30,30 +32,6 @@ template <class Kernel>
 __global__ void __launch_bounds__(Kernel::threads) run_kernel(__grid_constant__ Kernel const kernel) {
   kernel();
 }
-
-/// Host memory that the device copies from and to without a detour. Who gives it up has waited for the device.
-class pinned_bytes {
- public:
-  explicit pinned_bytes(index_t bytes) {
-    if (bytes == 0) { return; }
-    cudaError_t const status = cudaMallocHost(&data_, static_cast<std::size_t>(bytes));
-    if (status == cudaErrorMemoryAllocation) {
-      static_cast<void>(cudaGetLastError());
-      throw capacity_error("cannot allocate " + std::to_string(bytes) + " bytes of pinned host memory");
-    }
-    cuda_check(status, "allocating pinned memory");
-  }
-  pinned_bytes(pinned_bytes&& other) noexcept : data_(std::exchange(other.data_, nullptr)) {}
-  pinned_bytes& operator=(pinned_bytes&&) = delete;
-  ~pinned_bytes() {
-    if (data_ != nullptr) { static_cast<void>(cudaFreeHost(data_)); }
-  }
-  char* data() { return static_cast<char*>(data_); }
-  char const* data() const { return static_cast<char const*>(data_); }
-
- private:
-  void* data_ = nullptr;
-};
 
 /// A stream, and a pool of memory that gives and takes in the stream's order and keeps what it once had.
 class cuda_queue : public stepped_queue<cuda_queue> {
@@ -87,6 +65,7 @@ class cuda_queue : public stepped_queue<cuda_queue> {
     trim();
     static_cast<void>(cudaStreamSynchronize(stream_));
     static_cast<void>(cudaFreeHost(seen_));
+    ring_.close();
     if (owned_) { static_cast<void>(cudaStreamDestroy(stream_)); }
     static_cast<void>(cudaMemPoolDestroy(pool_));
   }
@@ -157,6 +136,10 @@ class cuda_queue : public stepped_queue<cuda_queue> {
                                                static_cast<index_t>(sizeof(cuda_copy)),
                                                {cuda_work::kind::copy}};
     if (bytes <= 0) { return; }
+    if (kind == cudaMemcpyHostToDevice && !in_step() && ring_.takes(bytes)) {
+      make_current();
+      return ring_.copy(to, from, bytes, stream_);
+    }
     put(type, {}, cuda_copy{to, kind == cudaMemcpyHostToDevice ? staged(from, bytes) : from, bytes, kind});
   }
   void copy_to_host(void* to, void const* from, index_t bytes) {
@@ -204,6 +187,7 @@ class cuda_queue : public stepped_queue<cuda_queue> {
   fault_record* seen_ = nullptr;    // pinned
   fault_record* faults_ = nullptr;  // on the device
   void* workspace_ = nullptr;       // of products
+  upload_ring ring_;
   std::unique_ptr<cuda_products> products_;
 };
 
