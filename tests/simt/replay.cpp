@@ -187,6 +187,26 @@ TEST_CASE("a host that waits in the middle of a step sees what was asked for bef
   });
 }
 
+TEST_CASE("what a step brings into pinned memory is there after one wait") {
+  each_device([](auto const& b) {
+    typename std::remove_cvref_t<decltype(b)>::step last;
+    auto x = on_device(b, std::vector<int>(count, 0));
+    auto brought = b.template make_pinned<int>(count);
+    for (int i = 1; i < 5; ++i) {
+      b.replay(last, [&] {
+        plus(b, x, 1);
+        b.copy_to_pinned(brought.data(), x.data(), x.bytes());
+        plus(b, x, 1);
+      });
+      b.synchronize();
+      CHECK(brought.data()[0] == 2 * i - 1);
+      CHECK(brought.data()[count - 1] == 2 * i - 1);
+    }
+    CHECK(last.work.counts().replayed == 3);
+    CHECK(last.work.counts().patched == 0);
+  });
+}
+
 TEST_CASE("a long step is cut into graphs, and its arguments stay apart") {
   each_device([](auto const& b) {
     typename std::remove_cvref_t<decltype(b)>::step last;

@@ -86,6 +86,7 @@ class emulated {
 
   void copy_to_device(void* to, void const* from, index_t bytes) const { queue_->copy_to_device(to, from, bytes); }
   void copy_to_host(void* to, void const* from, index_t bytes) const { queue_->copy_to_host(to, from, bytes); }
+  void copy_to_pinned(void* to, void const* from, index_t bytes) const { queue_->copy_to_pinned(to, from, bytes); }
   void copy_inside(void* to, void const* from, index_t bytes) const { queue_->copy_inside(to, from, bytes); }
   void fill(void* to, unsigned char byte, index_t bytes) const { queue_->fill(to, byte, bytes); }
 

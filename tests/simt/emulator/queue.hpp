@@ -3,6 +3,7 @@
 
 #include <cxxabi.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -125,9 +126,22 @@ class queue : public detail::stepped_queue<queue> {
                                                   {true}};
     if (bytes > 0) { put(type, {}, transfer{to, from, bytes}); }
   }
+  /// The host sees it when it waits.
+  void copy_to_pinned(void* to, void const* from, index_t bytes) {
+    static detail::work_type<queue> const type = {[](queue& q, grid, void const* p) {
+                                                    auto const& c = *static_cast<transfer const*>(p);
+                                                    q.copies_->finish();
+                                                    auto const* const bytes_of = static_cast<char const*>(behind(c.from, c.bytes));
+                                                    q.on_their_way_.push_back({static_cast<char*>(c.to), {bytes_of, bytes_of + c.bytes}});
+                                                  },
+                                                  static_cast<index_t>(sizeof(transfer)),
+                                                  {true}};
+    if (bytes > 0) { put(type, {}, transfer{to, from, bytes}); }
+  }
   void copy_to_host(void* to, void const* from, index_t bytes) {
     leave_step();
     copies_->finish();
+    for (auto const& arrived : std::exchange(on_their_way_, {})) { std::copy(arrived.bytes.begin(), arrived.bytes.end(), arrived.to); }
     if (bytes > 0) { std::memcpy(to, behind(from, bytes), static_cast<std::size_t>(bytes)); }
   }
   void fill(void* to, unsigned char byte, index_t bytes) {
@@ -154,6 +168,11 @@ class queue : public detail::stepped_queue<queue> {
     void* to;
     index_t bytes;
     index_t byte;
+  };
+
+  struct arriving {
+    char* to;
+    std::vector<char> bytes;
   };
 
   template <class Kernel>
@@ -190,6 +209,7 @@ class queue : public detail::stepped_queue<queue> {
 
   schedule order_;
   std::shared_ptr<pinned_copies> copies_ = std::make_shared<pinned_copies>();
+  std::vector<arriving> on_their_way_;
   std::set<void*> steps_;  // blocks that steps keep
 };
 

@@ -111,6 +111,7 @@ class cuda {
 
   void copy_to_device(void* to, void const* from, index_t bytes) const { queue_->copy(to, from, bytes, cudaMemcpyHostToDevice); }
   void copy_to_host(void* to, void const* from, index_t bytes) const { queue_->copy_to_host(to, from, bytes); }
+  void copy_to_pinned(void* to, void const* from, index_t bytes) const { queue_->copy(to, from, bytes, cudaMemcpyDeviceToHost); }
   void copy_inside(void* to, void const* from, index_t bytes) const { queue_->copy(to, from, bytes, cudaMemcpyDeviceToDevice); }
   void fill(void* to, unsigned char byte, index_t bytes) const { queue_->fill(to, byte, bytes); }
 
