@@ -50,10 +50,15 @@
 #include <loopserve/ops/line_mass.hpp>
 #include <loopserve/ops/matmul.cuh>
 #include <loopserve/ops/matmul.hpp>
+#include <loopserve/ops/penalties.cuh>
+#include <loopserve/ops/penalties.hpp>
 #include <loopserve/ops/rmsnorm.cuh>
 #include <loopserve/ops/rmsnorm.hpp>
 #include <loopserve/ops/rope.cuh>
 #include <loopserve/ops/rope.hpp>
+#include <loopserve/ops/sampling.cuh>
+#include <loopserve/ops/sampling.hpp>
+#include <loopserve/ops/sampling_weight.hpp>
 #include <loopserve/ops/silu_mul.cuh>
 #include <loopserve/ops/silu_mul.hpp>
 #include <loopserve/ops/softmax.hpp>
@@ -177,6 +182,7 @@
 #include <loopserve/serve/replayed_steps.hpp>
 #include <loopserve/serve/scheduler.hpp>
 #include <loopserve/serve/score.hpp>
+#include <loopserve/serve/seen_tokens.hpp>
 #include <loopserve/serve/settle_options.hpp>
 #include <loopserve/serve/step_inputs.hpp>
 #include <loopserve/serve/stopwatch.hpp>

@@ -31,8 +31,11 @@
 #include <loopserve/ops/lanes.hpp>
 #include <loopserve/ops/line_mass.hpp>
 #include <loopserve/ops/matmul.hpp>
+#include <loopserve/ops/penalties.hpp>
 #include <loopserve/ops/rmsnorm.hpp>
 #include <loopserve/ops/rope.hpp>
+#include <loopserve/ops/sampling.hpp>
+#include <loopserve/ops/sampling_weight.hpp>
 #include <loopserve/ops/silu_mul.hpp>
 #include <loopserve/ops/softmax.hpp>
 #include <loopserve/ops/store_rows.hpp>
@@ -148,6 +151,7 @@
 #include <loopserve/serve/replayed_steps.hpp>
 #include <loopserve/serve/scheduler.hpp>
 #include <loopserve/serve/score.hpp>
+#include <loopserve/serve/seen_tokens.hpp>
 #include <loopserve/serve/settle_options.hpp>
 #include <loopserve/serve/step_inputs.hpp>
 #include <loopserve/serve/stopwatch.hpp>

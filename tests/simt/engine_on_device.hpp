@@ -20,8 +20,10 @@
 #include <loopserve/ops/key_mass.cuh>
 #include <loopserve/ops/key_sketch.cuh>
 #include <loopserve/ops/matmul.cuh>
+#include <loopserve/ops/penalties.cuh>
 #include <loopserve/ops/rmsnorm.cuh>
 #include <loopserve/ops/rope.cuh>
+#include <loopserve/ops/sampling.cuh>
 #include <loopserve/ops/silu_mul.cuh>
 #include <loopserve/ops/store_rows.cuh>
 #include <loopserve/ops/top_k.cuh>

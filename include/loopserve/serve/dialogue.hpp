@@ -14,6 +14,7 @@
 #include <loopserve/kv/working_set.hpp>
 #include <loopserve/model/sampling/sampler.hpp>
 #include <loopserve/prefill/line_tally.hpp>
+#include <loopserve/serve/seen_tokens.hpp>
 #include <loopserve/serve/tally.hpp>
 #include <loopserve/serve/turn_report.hpp>
 
@@ -44,6 +45,7 @@ struct turn_progress {
   tally<Backend, line_tally> lines;   ///< (layers, heads)
   tally<Backend, double> kept_share;  ///< (1): turn_report::kept_share_sum, without what the host knows
   std::optional<sampler> pick;
+  seen_tokens<Backend> seen;  ///< where the sampling penalises
   turn_report report;
 
   int answered() const { return static_cast<int>(tokens.size()) - input; }

@@ -7,18 +7,16 @@
 #include <loopserve/core/backend.hpp>
 #include <loopserve/core/buffer.hpp>
 #include <loopserve/core/tensor_view.hpp>
-#include <loopserve/ops/argmax.hpp>
 #include <loopserve/ops/copy.hpp>
+#include <loopserve/ops/penalties.hpp>
+#include <loopserve/ops/sampling.hpp>
 
 namespace loopserve {
 
-/// Rows of logits where a model writes them, and for the host to read. On a device they stay there unless the host asks for a row; the most likely tokens are found
-/// there.
+/// Rows of logits where a model writes them, and for the host to read. On a device they stay there unless the host asks for a row; tokens are chosen there.
 template <class Backend>
 class logits_rows {
  public:
-  static constexpr bool on_device = Backend::space == memory_space::device;
-
   logits_rows(Backend& backend, int rows, int vocabulary)
       : backend_(&backend),
         vocabulary_(vocabulary),
@@ -39,10 +37,16 @@ class logits_rows {
     }
   }
 
-  /// The most likely token of each of the first `rows` rows.
-  std::vector<row_best> most_likely(int rows) { return argmax_rows(*backend_, tensor_view<float const, 2>(this->rows(rows))); }
+  /// The tokens that the draws of the first rows give, once the logits of `penalised` rows are; on a device it waits.
+  std::vector<row_best> choose(std::span<penalised_row const> penalised, std::span<token_draw const> draws) {
+    auto const all = rows(static_cast<int>(draws.size()));
+    penalise_logits(*backend_, all, penalised);
+    return sample_tokens(*backend_, tensor_view<float const, 2>(all), draws);
+  }
 
  private:
+  static constexpr bool on_device = Backend::space == memory_space::device;
+
   float* memory() {
     if constexpr (on_device) {
       return device_.data();

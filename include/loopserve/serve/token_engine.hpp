@@ -113,6 +113,7 @@ class token_engine {
     turn.tokens = std::move(tokens);
     turn.tail.resize(static_cast<std::size_t>(model_.shape().layers));
     turn.pick.emplace(request.sampling);
+    if (turn.pick->penalises()) { turn.seen = {*backend_, model_.shape().vocabulary, turn.tokens}; }
     turn.phase = turn_phase::prefill;
     if (turn.report.recomputed > 0) {
       cut(d, turn.first);
@@ -161,6 +162,7 @@ class token_engine {
     d.turn.tail.clear();
     d.turn.lines = {};
     d.turn.kept_share = {};
+    d.turn.seen = {};
     std::erase(active_, &d);
   }
 
@@ -223,7 +225,7 @@ class token_engine {
       if (static_cast<int>(d.cached.size()) < d.turn.input) { return; }
       d.turn.phase = turn_phase::decode;
       for (int l = 0; l < model_.shape().layers; ++l) { d.turn.layers.emplace_back(*backend_); }
-      take(d, 0, most_likely({&d}));
+      take(d, choose({&d})[0]);
     } catch (detail::cancelled_turn const&) {
       cut(d, before);
       end(d, finish_reason::cancelled);
@@ -234,10 +236,10 @@ class token_engine {
   }
 
   void decode(std::vector<dialogue_type*> batch) {
-    std::vector<row_best> best;
+    std::vector<row_best> chosen;
     try {
       decode_.run(batch, logits_.rows(static_cast<int>(batch.size())));
-      best = most_likely(batch);
+      chosen = choose(batch);
     } catch (...) {
       for (auto* d : batch) {
         cut(*d, static_cast<int>(d->cached.size()));
@@ -247,23 +249,25 @@ class token_engine {
     }
     for (std::size_t i = 0; i < batch.size(); ++i) {
       try {
-        take(*batch[i], static_cast<int>(i), best);
+        take(*batch[i], chosen[i]);
       } catch (...) { fail(*batch[i]); }
     }
   }
 
-  /// What greedy answers go on with, found where the logits lie: for each row of the batch, where that is a device's memory and any of them is greedy.
-  std::vector<row_best> most_likely(std::vector<dialogue_type*> const& batch) {
-    bool const greedy = std::any_of(batch.begin(), batch.end(), [](auto const* d) { return d->turn.pick->greedy(); });
-    return logits_.on_device && greedy ? logits_.most_likely(static_cast<int>(batch.size())) : std::vector<row_best>{};
+  /// The next tokens of answers whose rows of logits are the batch's, chosen where the logits lie.
+  std::vector<row_best> choose(std::vector<dialogue_type*> const& batch) {
+    std::vector<penalised_row> penalised;
+    std::vector<token_draw> draws;
+    for (auto* d : batch) {
+      auto& turn = d->turn;
+      if (turn.pick->penalises()) { penalised.push_back(turn.seen.row(static_cast<int>(draws.size()), turn.pick->penalties(), turn.tokens)); }
+      draws.push_back(turn.pick->draw());
+    }
+    return logits_.choose(penalised, draws);
   }
 
-  /// Samples the next token of an answer from row `i` of the logits.
-  void take(dialogue_type& d, int i, std::vector<row_best> const& best) {
-    auto& pick = *d.turn.pick;
-    bool const known = !best.empty() && pick.greedy();
-    auto const& row = known ? best[static_cast<std::size_t>(i)] : row_best{};
-    auto const token = known ? pick.choose(row.at, row.value) : pick(logits_.row(i), std::span<token_id const>(d.turn.tokens));
+  void take(dialogue_type& d, row_best const& chosen) {
+    auto const token = d.turn.pick->choose(chosen);
     if (std::find(stop_tokens_.begin(), stop_tokens_.end(), token) != stop_tokens_.end()) { return end(d, finish_reason::stop_token); }
     d.turn.tokens.push_back(token);
     events_.push_back({&d, false, token});
