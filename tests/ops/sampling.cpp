@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <loopserve/core/rng.hpp>
+#include <loopserve/ops/cpu/cpu_ops.hpp>
 #include <loopserve/ops/penalties.hpp>
 #include <loopserve/ops/sampling.hpp>
 
@@ -182,6 +183,26 @@ TEST_CASE("rows that take their largest, and rows from which nothing can be draw
   CHECK(got[2].value == -inf);
   CHECK(std::isnan(got[3].value));
   CHECK(got[4].at == 1);
+}
+
+TEST_CASE("the cpu backend's rows are the reference's, on one thread or several") {
+  constexpr int n = 9000, rows = 7;
+  std::vector<float> logits;
+  std::vector<token_draw> draws;
+  for (int r = 0; r < rows; ++r) {
+    auto const row = random_logits(n, static_cast<std::uint64_t>(40 + r), 3);
+    logits.insert(logits.end(), row.begin(), row.end());
+    draws.push_back({static_cast<float>(r) / 2, 10 * r, 0.9F, 0.01F, counter_rng{2}.bits(static_cast<std::uint64_t>(r))});
+  }
+  tensor_view<float const, 2> const view(logits.data(), {rows, n});
+  auto const want = sample_tokens(reference(1), view, draws);
+  for (int const threads : {1, 3}) {
+    auto const got = sample_tokens(cpu(threads), view, draws);
+    for (std::size_t r = 0; r < want.size(); ++r) {
+      CHECK(got[r].at == want[r].at);
+      CHECK(got[r].value == want[r].value);
+    }
+  }
 }
 
 TEST_CASE("what does not fit is refused") {
