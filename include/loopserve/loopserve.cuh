@@ -187,5 +187,6 @@
 #include <loopserve/serve/step_inputs.hpp>
 #include <loopserve/serve/stopwatch.hpp>
 #include <loopserve/serve/tally.hpp>
+#include <loopserve/serve/token_choice.hpp>
 #include <loopserve/serve/token_engine.hpp>
 #include <loopserve/serve/turn_report.hpp>

@@ -19,6 +19,10 @@ struct frugal : device {
     bytes_to_host += bytes;
     device::copy_to_host(to, from, bytes);
   }
+  void copy_to_pinned(void* to, void const* from, index_t bytes) const {
+    bytes_to_host += bytes;
+    device::copy_to_pinned(to, from, bytes);
+  }
 };
 static_assert(device_backend<frugal>);
 

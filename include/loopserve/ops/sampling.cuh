@@ -38,27 +38,38 @@ void draw_rows(B const& b, tensor_view<float const, 2> logits, std::span<token_d
 
 }  // namespace detail
 
-/// The reference's sample_tokens, token by token, of logits in the device's memory; one launch where every row takes its largest, otherwise six to twelve. 16 bytes
-/// a row come back. It waits once.
+/// Queues the search for the token that each row's draw gives: one launch where every row takes its largest, otherwise six to twelve. `found` (2, rows), in the device's
+/// memory: the rows' largest logits, then what is drawn, for drawn_tokens to read.
 template <device_backend B>
-std::vector<row_best> sample_tokens(B const& b, tensor_view<float const, 2> logits, std::span<token_draw const> draws) {
+void find_tokens(B const& b, tensor_view<float const, 2> logits, std::span<token_draw const> draws, unsigned long long* found) {
   detail::check_draws(logits, draws.size());
   auto const rows = draws.size();
-  std::vector<unsigned long long> found(2 * rows);  // the largest logits, then what is drawn
-  auto there = b.template make_buffer<unsigned long long>(static_cast<index_t>(found.size()));
-  b.fill(there.data(), 0, there.bytes());
+  b.fill(found, 0, 2 * static_cast<index_t>(rows * sizeof *found));
   using kernel = argmax_kernel<float>;
-  b.launch({static_cast<int>(rows), blocks_for(logits.extent(1), kernel::tile)}, kernel{logits, there.data()});
+  b.launch({static_cast<int>(rows), blocks_for(logits.extent(1), kernel::tile)}, kernel{logits, found});
   bool const any = std::any_of(draws.begin(), draws.end(), [](token_draw const& d) { return d.draws(); });
-  if (any) { detail::draw_rows(b, logits, draws, there.data(), there.data() + rows); }
-  b.copy_to_host(found.data(), there.data(), there.bytes());
+  if (any) { detail::draw_rows(b, logits, draws, found, found + rows); }
+}
+
+/// What find_tokens has found, in the host's memory.
+inline std::vector<row_best> drawn_tokens(unsigned long long const* found, std::span<token_draw const> draws) {
   std::vector<row_best> chosen;
-  for (std::size_t r = 0; r < rows; ++r) {
+  for (std::size_t r = 0; r < draws.size(); ++r) {
     row_best row{argmax_key::index(found[r]), argmax_key::value(found[r])};
-    if (draws[r].draws() && std::isfinite(row.value)) { row.at = static_cast<int>(found[rows + r]); }
+    if (draws[r].draws() && std::isfinite(row.value)) { row.at = static_cast<int>(found[draws.size() + r]); }
     chosen.push_back(row);
   }
   return chosen;
+}
+
+/// The reference's sample_tokens, token by token, of logits in the device's memory. It waits once.
+template <device_backend B>
+std::vector<row_best> sample_tokens(B const& b, tensor_view<float const, 2> logits, std::span<token_draw const> draws) {
+  std::vector<unsigned long long> found(2 * draws.size());
+  auto there = b.template make_buffer<unsigned long long>(static_cast<index_t>(found.size()));
+  find_tokens(b, logits, draws, there.data());
+  b.copy_to_host(found.data(), there.data(), there.bytes());
+  return drawn_tokens(found.data(), draws);
 }
 
 }  // namespace loopserve

@@ -30,14 +30,19 @@ class decode_step {
               activations<backend_type>& scratch, step_inputs<backend_type>& inputs)
       : backend_(&backend), model_(&network), storage_(&storage), attention_(&attention), scratch_(&scratch), inputs_(&inputs) {}
 
-  /// Logits of the tokens after: (batch.size(), vocabulary). Room in the cache was reserved when the turns began. A device has done what was queued on return.
-  void run(std::span<dialogue_type* const> batch, tensor_view<float, 2> logits) {
+  /// Logits of the tokens after: (batch.size(), vocabulary), and what `last` queues behind them. Room in the cache was reserved when the turns began. A device has done
+  /// what was queued on return.
+  template <class Last>
+  void run(std::span<dialogue_type* const> batch, tensor_view<float, 2> logits, Last last) {
     double elapsed = 0;
     {
       stopwatch const all(elapsed);
       std::vector<sequence_id> who;
       for (auto const* d : batch) { who.push_back(d->id); }
-      steps_.run(*backend_, std::move(who), [&] { queue(batch, logits); });
+      steps_.run(*backend_, std::move(who), [&] {
+        queue(batch, logits);
+        last();
+      });
       backend_->synchronize();
     }
     for (auto* d : batch) {

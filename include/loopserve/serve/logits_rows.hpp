@@ -2,18 +2,15 @@
 #pragma once
 
 #include <span>
-#include <vector>
 
 #include <loopserve/core/backend.hpp>
 #include <loopserve/core/buffer.hpp>
 #include <loopserve/core/tensor_view.hpp>
 #include <loopserve/ops/copy.hpp>
-#include <loopserve/ops/penalties.hpp>
-#include <loopserve/ops/sampling.hpp>
 
 namespace loopserve {
 
-/// Rows of logits where a model writes them, and for the host to read. On a device they stay there unless the host asks for a row; tokens are chosen there.
+/// Rows of logits where a model writes them, and for the host to read. On a device they stay there unless the host asks for a row.
 template <class Backend>
 class logits_rows {
  public:
@@ -35,13 +32,6 @@ class logits_rows {
     } else {
       return host_.span().subspan(static_cast<std::size_t>(i) * n, n);
     }
-  }
-
-  /// The tokens that the draws of the first rows give, once the logits of `penalised` rows are; on a device it waits.
-  std::vector<row_best> choose(std::span<penalised_row const> penalised, std::span<token_draw const> draws) {
-    auto const all = rows(static_cast<int>(draws.size()));
-    penalise_logits(*backend_, all, penalised);
-    return sample_tokens(*backend_, tensor_view<float const, 2>(all), draws);
   }
 
  private:

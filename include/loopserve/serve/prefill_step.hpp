@@ -33,9 +33,10 @@ class prefill_step {
         seed_(seed), plan_(backend) {}
 
   /// The next `rows` tokens of the turn's input. On the last chunk the logits of the last row are written to `logits` (1, vocabulary), the compressor has
-  /// begun its turn, and a device has done what was queued. Throws detail::cancelled_turn, looked for once a layer; layers may then hold part of the chunk, which
+  /// begun its turn, what `finish` queues is behind them, and a device has done what was queued. Throws detail::cancelled_turn, looked for once a layer; layers may then hold part of the chunk, which
   /// the caller takes back.
-  void run(dialogue<Config>& d, int rows, tensor_view<float, 2> logits) {
+  template <class Finish>
+  void run(dialogue<Config>& d, int rows, tensor_view<float, 2> logits, Finish finish) {
     auto& turn = d.turn;
     auto const& shape = model_->shape();
     stopwatch const all(turn.report.ms.prefill_ms);
@@ -62,6 +63,7 @@ class prefill_step {
     }
     if (last) {
       model_->logits(x.rows(rows - 1, 1), logits);
+      finish();
       backend_->synchronize();
     }
     d.cached.insert(d.cached.end(), ids.begin(), ids.end());

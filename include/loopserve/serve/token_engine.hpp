@@ -16,6 +16,7 @@
 #include <loopserve/serve/logits_rows.hpp>
 #include <loopserve/serve/prefill_step.hpp>
 #include <loopserve/serve/step_inputs.hpp>
+#include <loopserve/serve/token_choice.hpp>
 
 namespace loopserve {
 
@@ -53,6 +54,7 @@ class token_engine {
         scratch_(backend, model_.shape(), std::max(options.chunk_tokens, decode_rows)),
         inputs_(backend, std::max(options.chunk_tokens, decode_rows)),
         logits_(backend, decode_rows, model_.shape().vocabulary),
+        choice_(backend, decode_rows),
         prefill_(backend, model_, storage_, selector_, attention_, scratch_, inputs_, options.seed),
         decode_(backend, model_, storage_, attention_, scratch_, inputs_) {}
 
@@ -221,11 +223,11 @@ class token_engine {
   void prefill(dialogue_type& d) {
     int const before = static_cast<int>(d.cached.size());
     try {
-      prefill_.run(d, next_chunk(d), logits_.rows(1));
+      prefill_.run(d, next_chunk(d), logits_.rows(1), [&] { choose({&d}); });
       if (static_cast<int>(d.cached.size()) < d.turn.input) { return; }
       d.turn.phase = turn_phase::decode;
       for (int l = 0; l < model_.shape().layers; ++l) { d.turn.layers.emplace_back(*backend_); }
-      take(d, choose({&d})[0]);
+      take(d, choice_.tokens()[0]);
     } catch (detail::cancelled_turn const&) {
       cut(d, before);
       end(d, finish_reason::cancelled);
@@ -238,8 +240,8 @@ class token_engine {
   void decode(std::vector<dialogue_type*> batch) {
     std::vector<row_best> chosen;
     try {
-      decode_.run(batch, logits_.rows(static_cast<int>(batch.size())));
-      chosen = choose(batch);
+      decode_.run(batch, logits_.rows(static_cast<int>(batch.size())), [&] { choose(batch); });
+      chosen = choice_.tokens();
     } catch (...) {
       for (auto* d : batch) {
         cut(*d, static_cast<int>(d->cached.size()));
@@ -254,8 +256,8 @@ class token_engine {
     }
   }
 
-  /// The next tokens of answers whose rows of logits are the batch's, chosen where the logits lie.
-  std::vector<row_best> choose(std::vector<dialogue_type*> const& batch) {
+  /// Queues the choice of the next tokens of answers whose rows of logits are the batch's.
+  void choose(std::vector<dialogue_type*> const& batch) {
     std::vector<penalised_row> penalised;
     std::vector<token_draw> draws;
     for (auto* d : batch) {
@@ -263,7 +265,7 @@ class token_engine {
       if (turn.pick->penalises()) { penalised.push_back(turn.seen.row(static_cast<int>(draws.size()), turn.pick->penalties(), turn.tokens)); }
       draws.push_back(turn.pick->draw());
     }
-    return logits_.choose(penalised, draws);
+    choice_.queue(*backend_, logits_.rows(static_cast<int>(draws.size())), penalised, draws);
   }
 
   void take(dialogue_type& d, row_best const& chosen) {
@@ -319,6 +321,7 @@ class token_engine {
   activations<backend_type> scratch_;
   step_inputs<backend_type> inputs_;
   logits_rows<backend_type> logits_;
+  token_choice<backend_type> choice_;
   prefill_step<Config> prefill_;
   decode_step<Config> decode_;
   std::vector<dialogue_type*> active_;
