@@ -71,24 +71,30 @@ row_best sampled(std::vector<float> const& logits, token_draw const& d) {
 
 }  // namespace
 
-TEST_CASE("a weight is exp of the distance in whole numbers, within less than one of them, and never grows with the distance") {
+TEST_CASE("a weight is exp of the distance in whole numbers, and never grows with it: for every fraction of a power of two") {
+  constexpr std::uint32_t one = 1U << 24;
+  for (std::uint32_t const halvings : {0U, 1U, 12U, 30U, 42U}) {
+    std::uint64_t last = detail::distance_weight(halvings * one);
+    CHECK(last == most_weight >> halvings);
+    for (std::uint32_t f = 0; f < one; f += halvings % 2 == 0 ? 1 : 7) {
+      auto const weight = detail::distance_weight(halvings * one + f);
+      if (!(weight <= last)) { FAIL(halvings << ", " << f << ": more than the one before"); }
+      last = weight;
+      double const exact = std::ldexp(std::exp2(-static_cast<double>(f) / one), 42 - static_cast<int>(halvings));
+      if (f % 64 == 0 && !(std::fabs(static_cast<double>(weight) - exact) <= 0.5 + exact * 0x1p-28)) { FAIL(halvings << ", " << f << ": " << weight); }
+    }
+    if (halvings < 42) { CHECK(detail::distance_weight((halvings + 1) * one) <= last); }
+  }
   for (float const temperature : {1.0F, 0.3F, 7.0F}) {
     std::uint64_t last = most_weight;
     for (int i = 0; i < 400000; ++i) {
-      float const logit = -static_cast<float>(i) * 0x1p-13F;  // to about 49
-      auto const weight = token_weight(logit + 8, 8, temperature);
-      long double const exact = std::exp(static_cast<long double>((8 - (logit + 8)) / temperature) * -1) * 0x1p42L;
-      long double const off = std::fabs(static_cast<long double>(weight) - exact);
-      if (!(off <= 0.6L)) { FAIL("logit " << logit << ": " << weight); }
+      float const logit = 8 - static_cast<float>(i) * 0x1p-13F;  // to about 49 below
+      auto const weight = token_weight(logit, 8, temperature);
+      double const distance = (8.0 - static_cast<double>(logit)) / static_cast<double>(temperature), exact = std::exp(-distance) * 0x1p42;
+      if (!(std::fabs(static_cast<double>(weight) - exact) <= 0.6 + exact * (distance + 1) * 0x1p-22)) { FAIL("logit " << logit << ": " << weight); }
       if (!(weight <= last)) { FAIL("logit " << logit << " weighs more than the one before"); }
       last = weight;
     }
-  }
-  float distance = 0x1p-20F;
-  for (int i = 0; i < 300000; ++i) {  // neighbours among the floats
-    float const next = std::nextafter(distance, inf);
-    if (!(token_weight(-next, 0, 1) <= token_weight(-distance, 0, 1))) { FAIL("distance " << distance); }
-    distance = i % 3 == 0 ? next * 1.0001F : next;
   }
   CHECK(token_weight(2, 2, 1e-30F) == most_weight);
   CHECK(token_weight(1, 2, 1e-30F) == 0);

@@ -39,23 +39,38 @@ inline constexpr std::uint64_t most_weight = std::uint64_t{1} << 42;
 /// Weights of so many tokens are summed in 63 bits.
 inline constexpr index_t most_candidates = index_t{1} << 21;
 
-/// exp((logit - largest) / temperature) as a multiple of 2^-42, rounded; of what is less than half of that, nothing. A whole number, computed from whole numbers, and
-/// never larger for a smaller logit: sums of weights have no order and no rounding, so the host and a device, however many blocks it sums in, draw the same token from
-/// the same logits.
-LOOPSERVE_HOST_DEVICE inline std::uint64_t token_weight(float logit, float largest, float temperature) {
-  // 2^-f for f in [0, 1): the polynomial of degree 10 through Chebyshev's nodes, its coefficients times (-1)^k 2^63; it is off by less than 2^-52.
-  constexpr std::uint64_t powers[] = {0x7ffffffffffffa6d, 0x58b90bfbe8e277fb, 0x1ebfbdff81f289e3, 0x071ac235b444ac56, 0x013b2ab6942978b0, 0x002bb0fde99a3038,
-                                      0x00050c1ebcae812e, 0x00007fe87de39f4c, 0x00000b092c30f1fe, 0x000000d0b7b4fc8e, 0x0000000abd5e857a};
-  float const below = (largest - logit) / temperature;
-  if (!(below < 29.8F)) { return 0; }  // NaN, too
-  auto const distance = static_cast<std::uint64_t>(below * 0x1p58F);
-  // In powers of two, times 2^57. Without the last 11 bits two distances that differ do so by more than the polynomial is off.
-  std::uint64_t const halvings = detail::high_product(distance, 0xb8aa3b295c17f0bc) >> 11 << 11;
-  std::uint64_t const f = halvings << 7;
-  std::uint64_t power = powers[10];
-  for (int k = 9; k >= 0; --k) { power = powers[k] - detail::high_product(power, f); }
-  int const shift = 21 + static_cast<int>(halvings >> 57);
-  return (power + (std::uint64_t{1} << (shift - 1))) >> shift;
+namespace detail {
+
+/// How far a logit is below the largest, in powers of two times 2^24; where it is too far for a weight, or not a number, 43 * 2^24.
+LOOPSERVE_HOST_DEVICE constexpr std::uint32_t token_distance(float logit, float largest, float temperature) {
+  float const distance = (largest - logit) / temperature * 1.44269504F;
+  return static_cast<std::uint32_t>(static_cast<std::int32_t>((distance < 43 ? distance : 43.0F) * 0x1p24F));
+}
+
+/// 2^(42 - distance / 2^24), rounded, of at most 43 * 2^24, where it is nothing. It never grows with the distance.
+LOOPSERVE_HOST_DEVICE constexpr std::uint64_t distance_weight(std::uint32_t distance) {
+  // 2^-f for f in [0, 1): 1 - f q(f) with q of degree 6 through Chebyshev's nodes, the coefficients times (-1)^k 2^31; it is off by less than 2^-33, and 1 at 0.
+  std::uint32_t const f = distance << 8;
+  auto const next = [f](std::uint32_t coefficient, std::uint32_t sum) { return coefficient - static_cast<std::uint32_t>(static_cast<std::uint64_t>(sum) * f >> 32); };
+  std::uint32_t power = next(0x0004e100, 0x00005ed3);
+  power = next(0x002b9458, power);
+  power = next(0x013b20d4, power);
+  power = next(0x071ac093, power);
+  power = next(0x1ebfbde5, power);
+  power = next(0x58b90bfc, power);
+  power = next(0x80000000, power);
+  std::uint32_t const halvings = distance >> 24;
+  auto const weight = ((static_cast<std::uint64_t>(power) << 11) + (std::uint64_t{1} << halvings >> 1)) >> halvings;
+  return halvings < 43 ? weight : 0;
+}
+
+}  // namespace detail
+
+/// exp((logit - largest) / temperature) as a multiple of 2^-42, rounded, as exact as its argument in float32; of what is less than half of that, nothing. A whole
+/// number, computed by steps that leave a compiler no choice, and never larger for a smaller logit: sums of weights have no order and no rounding, so the host
+/// and a device, however many blocks it sums in, draw the same token from the same logits.
+LOOPSERVE_HOST_DEVICE constexpr std::uint64_t token_weight(float logit, float largest, float temperature) {
+  return detail::distance_weight(detail::token_distance(logit, largest, temperature));
 }
 
 /// The weight from which min_p keeps.
