@@ -1,5 +1,6 @@
-# What nvcc needs, found the same way by the build and by the installed package: `loopserve_find_cuda(missing)` leaves a list of sentences in `missing`,
-# empty where everything was found; `loopserve_link_cuda(target)` links what was found and makes CUDA files C++20.
+# What CUDA programs need, found the same way by the build and by the installed package. `loopserve_find_cuda(missing)` leaves a list of sentences in `missing`,
+# empty where everything was found: nvcc and the toolkit; `loopserve_find_cuda_toolkit(missing)` looks for the toolkit alone, which is enough for C++ that
+# links what nvcc has compiled. `loopserve_link_cuda(target)` links what was found and makes CUDA files C++20.
 
 macro(loopserve_find_cuda missing)
   set(${missing} "")
@@ -8,10 +9,17 @@ macro(loopserve_find_cuda missing)
   elseif(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 13.0)
     list(APPEND ${missing} "nvcc 13.0 is needed, ${CMAKE_CUDA_COMPILER} is ${CMAKE_CUDA_COMPILER_VERSION}")
   else()
-    find_package(CUDAToolkit QUIET)
-    if(NOT TARGET CUDA::cublasLt)
-      list(APPEND ${missing} "cuBLASLt was not found beside ${CMAKE_CUDA_COMPILER}")
-    endif()
+    loopserve_find_cuda_toolkit(${missing})
+  endif()
+endmacro()
+
+macro(loopserve_find_cuda_toolkit missing)
+  set(${missing} "")
+  find_package(CUDAToolkit QUIET)
+  if(NOT CUDAToolkit_FOUND)
+    list(APPEND ${missing} "the CUDA toolkit was not found: name its folder by CUDAToolkit_ROOT")
+  elseif(NOT TARGET CUDA::cublasLt OR NOT TARGET CUDA::cudart_static)
+    list(APPEND ${missing} "cuBLASLt or the static CUDA runtime was not found in ${CUDAToolkit_LIBRARY_DIR}")
   endif()
 endmacro()
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// Everything for nvcc: the host's headers without the cpu backend, and the CUDA backend. Written by tests/tree/check_tree.py --write.
+/// Everything for CUDA: the host's headers without the cpu backend, and the CUDA backend. Written by tests/tree/check_tree.py --write.
 
 #include <loopserve/version.hpp>
 #include <loopserve/core/backend.hpp>
@@ -20,8 +20,8 @@
 #include <loopserve/core/weight_view.hpp>
 #include <loopserve/dev/cuda/check.cuh>
 #include <loopserve/dev/cuda/cuda.cuh>
+#include <loopserve/dev/cuda/launch.cuh>
 #include <loopserve/dev/cuda/pinned_bytes.cuh>
-#include <loopserve/dev/cuda/primitives.cuh>
 #include <loopserve/dev/cuda/products.cuh>
 #include <loopserve/dev/cuda/queue.cuh>
 #include <loopserve/dev/cuda/step_graph.cuh>
@@ -166,6 +166,7 @@
 #include <loopserve/model/weights_report.hpp>
 #include <loopserve/serve/activations.hpp>
 #include <loopserve/serve/cancelled_turn.hpp>
+#include <loopserve/serve/compiled.cuh>
 #include <loopserve/serve/compiled.hpp>
 #include <loopserve/serve/conversation.hpp>
 #include <loopserve/serve/decode_step.hpp>

@@ -5,6 +5,7 @@
     check_tree.py ROOT            check
     check_tree.py --write ROOT    first write the umbrellas: include/loopserve/loopserve.hpp, which includes all public headers of the host, and
                                   loopserve.cuh, which includes what nvcc may read of them and all .cuh files
+                                  but the primitives
 
 Floors, lowest first: core, dev, ops, kv and prefill (which do not know each other), attention, model, serve. A header includes only headers of lower floors and of
 its own. ops/cpu counts as ops. testing/ stands on top of all
@@ -21,6 +22,7 @@ CUDA_UMBRELLA = "loopserve.cuh"
 UMBRELLAS = (UMBRELLA, CUDA_UMBRELLA)
 # Chooses between the two twins of the primitives.
 PRIMITIVES = "dev/primitives.hpp"
+CUDA_PRIMITIVES = "dev/cuda/primitives.cuh"
 CPU_GATHERERS = ("ops/cpu/cpu_ops.hpp", "attention/cpu/cpu_attention.hpp")
 CONFIG = "core/config.hpp"
 # Reads the kernels that a macro names once for each instruction set: a parameter of the include, and no guard.
@@ -87,18 +89,18 @@ class Tree:
 
     def public(self, umbrella=UMBRELLA):
         """What an umbrella includes. The host's: everything but the law suites, device code, and the cpu backend's parts one by one. CUDA's: the same
-        without the cpu backend, and all .cuh files."""
+        without the cpu backend, and all .cuh files but the primitives, which only nvcc can read."""
         def wanted(h):
             if h in UMBRELLAS or h.startswith("testing/"):
                 return False
             if h.endswith(".cuh"):
-                return umbrella == CUDA_UMBRELLA
+                return umbrella == CUDA_UMBRELLA and h != CUDA_PRIMITIVES
             return not is_device_code(h) and ("/cpu/" not in h or (umbrella == UMBRELLA and h in CPU_GATHERERS))
         order = lambda h: (FLOORS.get(floor_of(h), -1), "/cpu/" in h, h)
         return sorted(filter(wanted, self.headers), key=order)
 
     def umbrella(self, name=UMBRELLA):
-        what = "Everything for the host." if name == UMBRELLA else "Everything for nvcc: the host's headers without the cpu backend, and the CUDA backend."
+        what = "Everything for the host." if name == UMBRELLA else "Everything for CUDA: the host's headers without the cpu backend, and the CUDA backend."
         lines = [SPDX, "#pragma once", "", f"/// {what} Written by tests/tree/check_tree.py --write.", ""]
         return "\n".join(lines + [f"#include <loopserve/{h}>" for h in self.public(name)]) + "\n"
 

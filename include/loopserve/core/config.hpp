@@ -59,9 +59,12 @@
 #define LOOPSERVE_TARGET_END _Pragma("GCC pop_options")
 #endif
 
-// The target loopserve::compiled says so: the usual engines are in a library, see serve/compiled.hpp.
+// The targets loopserve::compiled and loopserve::compiled_cuda say so: the usual engines are in a library, see serve/compiled.hpp and serve/compiled.cuh.
 #ifndef LOOPSERVE_COMPILED
 #define LOOPSERVE_COMPILED 0
+#endif
+#ifndef LOOPSERVE_COMPILED_CUDA
+#define LOOPSERVE_COMPILED_CUDA 0
 #endif
 
 // PCRE2's header wants to know the width of a character before it is included.

@@ -23,7 +23,7 @@
 
 namespace loopserve {
 
-/// Whether loopserve::compiled holds the engine, and this file is compiled for a program that links it.
+/// Whether loopserve::compiled or loopserve::compiled_cuda holds the engine, and this file is compiled for a program that links it.
 template <class Config>
 inline constexpr bool in_compiled = false;
 
@@ -156,7 +156,8 @@ class engine {
 
   // Never called: only `template class engine<..>`, which compiles every member, comes here.
   void compiled_twice() {
-    static_assert(!in_compiled<Config>, "this engine is part of loopserve::compiled, which the program links: leave out its explicit instantiation");
+    static_assert(!in_compiled<Config>,
+                  "this engine is part of loopserve::compiled or loopserve::compiled_cuda, which the program links: leave out its explicit instantiation");
   }
 
   typename Config::backend backend_;

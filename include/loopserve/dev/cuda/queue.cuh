@@ -9,8 +9,8 @@
 #include <utility>
 
 #include <loopserve/dev/cuda/check.cuh>
+#include <loopserve/dev/cuda/launch.cuh>
 #include <loopserve/dev/cuda/pinned_bytes.cuh>
-#include <loopserve/dev/cuda/primitives.cuh>
 #include <loopserve/dev/cuda/products.cuh>
 #include <loopserve/dev/cuda/step_graph.cuh>
 #include <loopserve/dev/cuda/upload_ring.cuh>
@@ -27,11 +27,6 @@ struct cuda_options {
 };
 
 namespace detail {
-
-template <class Kernel>
-__global__ void __launch_bounds__(Kernel::threads) run_kernel(__grid_constant__ Kernel const kernel) {
-  kernel();
-}
 
 /// A stream, and a pool of memory that gives and takes in the stream's order and keeps what it once had.
 class cuda_queue : public stepped_queue<cuda_queue> {
@@ -115,7 +110,7 @@ class cuda_queue : public stepped_queue<cuda_queue> {
     if (!in_step()) { return launch_now(blocks, kernel, place); }
     static work_type<cuda_queue> const type = {[](cuda_queue& q, grid g, void const* k) { q.launch_now(g, *static_cast<Kernel const*>(k), here()); },
                                                static_cast<index_t>(sizeof(Kernel)),
-                                               {cuda_work::kind::kernel, reinterpret_cast<void const*>(&run_kernel<Kernel>), Kernel::threads,
+                                               {cuda_work::kind::kernel, kernel_function<Kernel>(), Kernel::threads,
                                                 [](void const* k) { return shared_bytes_of(*static_cast<Kernel const*>(k)); }}};
     put(type, blocks, kernel);
   }
@@ -161,12 +156,7 @@ class cuda_queue : public stepped_queue<cuda_queue> {
   template <class Kernel>
   void launch_now(grid blocks, Kernel const& kernel, source_place place) {
     make_current();
-    auto const shared = static_cast<int>(shared_bytes_of(kernel));
-    if (shared > 48 * 1024) {  // more than every kernel may have unasked
-      cuda_check(cudaFuncSetAttribute(run_kernel<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize, shared), "asking for shared memory", place);
-    }
-    run_kernel<Kernel><<<extents_of(blocks), Kernel::threads, static_cast<std::size_t>(shared), stream_>>>(kernel);
-    cuda_check(cudaGetLastError(), "launching a kernel", place);
+    queue_kernel(kernel, extents_of(blocks), static_cast<int>(shared_bytes_of(kernel)), stream_, place);
   }
   void multiply_now(matrix_product const& product) {
     make_current();
