@@ -20,7 +20,7 @@
 namespace {
 
 namespace ls = loopserve;
-constexpr int heads = 32, kv_heads = 8, head_dim = 128, budget = 1024, bits = 2, layers = 8, steps = 8;
+constexpr int heads = 32, kv_heads = 8, head_dim = 128, budget = 1024, bits = 2, layers = 8, steps = 8, interval = 16;
 
 /// The kept rows of a layer, and room for their copies.
 class held_rows {
@@ -118,12 +118,13 @@ void measure_context(bench::report& r, ls::cuda const& b, double copy, int conte
   auto const mass = [&](int queries) {
     return [&, queries](int i) { key_mass(b, ls::tensor_view<float const, 3>(tail.data(), {queries, heads, head_dim}), of(i).kv.view(), {}, of(i).score()); };
   };
-  add("key_mass of 16 queries", time(mass(16)));
+  add("key_mass of 16 queries", time(mass(interval)));
   add("key_mass of 64 queries", time(mass(64)));
-  for (int i = 0; i < layers; ++i) {
-    mass(16)(i);
+  auto const choose_core = [&](int i) {
+    mass(interval)(i);
     top_k(b, of(i).score(), budget / 2, -1e30F, of(i).core.lists(kv_heads, budget / 2));
-  }
+  };
+  double const core = add("the core chosen again: key_mass of 16 queries, best rows", time(choose_core));
   auto const sketch = [&](int i) { sketch_scores(b, of(i).query(step_of(i)), of(i).kv.view(), of(i).sketch.view(), of(i).score()); };
   auto const best = [&](int i) {
     force_rows(b, of(i).score(), of(i).core.view());
@@ -148,6 +149,7 @@ void measure_context(bench::report& r, ls::cuda const& b, double copy, int conte
   }));
   r.row("working set / whole cache", shape, {{"tokens", context}, {"share", kept / whole}});
   r.row("with recall / whole cache", shape, {{"tokens", context}, {"share", recall / whole}});
+  r.row("re-selection, a sixteenth of it each step / whole cache", shape, {{"tokens", context}, {"us", core / interval}, {"share", core / interval / whole}});
 }
 
 void measure(bench::report& r) {

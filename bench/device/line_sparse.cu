@@ -2,7 +2,6 @@
 // Line-sparse prefill attention over planted lines: the last 4k rows of 32k to 512k tokens, 32 query heads of 128 over 8 KV heads, bf16, areas of 5 to 20%. Beside it the
 // same rows densely; where that would take seconds, it is left out. Heads differ in area, by half of it up and down.
 #include <algorithm>
-#include <set>
 #include <span>
 #include <string>
 
@@ -16,7 +15,12 @@
 namespace {
 
 namespace ls = loopserve;
-constexpr int heads = 32, kv_heads = 8, head_dim = 128, rows = 4096;
+constexpr int heads = 32, kv_heads = 8, head_dim = 128, rows = 4096, sets = 2;
+
+struct input {
+  bench::random_kv kv;
+  ls::cuda_buffer<float> q;
+};
 
 /// Lines of all heads in the device's memory: the last 128 offsets, and single lines of both kinds, drawn until the head's area is reached.
 class planted_plan {
@@ -31,14 +35,9 @@ class planted_plan {
     for (int h = 0; h < heads; ++h) {
       double const its = area * (0.5 + h / (heads - 1.0));
       auto const lines = static_cast<int>(its * keys / 2);
-      std::set<int> v{0, 1, 2, 3}, s;
-      for (int d = 0; d < std::min(128, lines); ++d) { s.insert(d); }
-      for (std::uint64_t i = 0; static_cast<int>(s.size()) < lines; ++i) { s.insert(place(draw, 4 * i, h, keys)); }
-      for (std::uint64_t i = 0; static_cast<int>(v.size()) < lines; ++i) { v.insert(place(draw, 4 * i + 1, h, keys)); }
-      std::copy(v.begin(), v.end(), verticals.begin() + static_cast<std::ptrdiff_t>(h) * keys);
-      std::copy(s.begin(), s.end(), slashes.begin() + static_cast<std::ptrdiff_t>(h) * keys);
-      counts[static_cast<std::size_t>(h)] = static_cast<int>(v.size());
-      counts[static_cast<std::size_t>(heads + h)] = static_cast<int>(s.size());
+      auto const at = static_cast<std::ptrdiff_t>(h) * keys;
+      counts[static_cast<std::size_t>(h)] = draw_lines(draw, 2 * h, keys, 4, lines, verticals.data() + at);
+      counts[static_cast<std::size_t>(heads + h)] = draw_lines(draw, 2 * h + 1, keys, std::min(128, lines), lines, slashes.data() + at);
     }
     host.verticals = verticals.data(), host.slashes = slashes.data(), host.vertical_counts = counts.data(), host.slash_counts = counts.data() + heads;
     host.dense = const_cast<unsigned char*>(dense.data());
@@ -63,8 +62,20 @@ class planted_plan {
   double area() const { return area_; }
 
  private:
-  static int place(ls::counter_rng const& draw, std::uint64_t i, int h, int keys) {
-    return static_cast<int>(draw.uniform(i * heads + static_cast<std::uint64_t>(h)) * (keys - 1));
+  /// The first `forced` lines and as many others as `lines` lack, ascending; how many that are.
+  static int draw_lines(ls::counter_rng const& draw, int stream, int keys, int forced, int lines, int* to) {
+    std::vector<bool> chosen(static_cast<std::size_t>(keys));
+    std::fill_n(chosen.begin(), forced, true);
+    for (std::uint64_t i = 0, count = static_cast<std::uint64_t>(forced); count < static_cast<std::uint64_t>(lines); ++i) {
+      auto const at = static_cast<std::size_t>(draw.uniform(i * 2 * heads + static_cast<std::uint64_t>(stream)) * keys);
+      count += chosen[at] ? 0 : 1;
+      chosen[at] = true;
+    }
+    int found = 0;
+    for (int k = 0; k < keys; ++k) {
+      if (chosen[static_cast<std::size_t>(k)]) { to[found++] = k; }
+    }
+    return found;
   }
 
   ls::cuda_buffer<int> verticals_, slashes_, counts_;
@@ -79,33 +90,38 @@ void measure(bench::report& r) {
   double dense_a_key = 0;
   for (int const keys : {1 << 15, 1 << 16, 1 << 17, 1 << 18, 1 << 19}) {
     auto const shape = "4k rows of " + std::to_string(keys >> 10) + "k";
-    bench::random_kv const kv(b, keys, kv_heads, head_dim, 1);
     ls::index_t const size = ls::index_t{rows} * heads * head_dim;
-    auto const q = bench::random_numbers<float>(b, size, 2);
+    std::vector<input> inputs;
+    for (std::uint64_t seed = 1; seed <= sets; ++seed) { inputs.push_back({{b, keys, kv_heads, head_dim, seed}, bench::random_numbers<float>(b, size, seed + 10)}); }
     auto out = b.make_buffer<float>(size);
-    ls::prefill_job<ls::bf16> job{{q.data(), {rows, heads, head_dim}}, kv.view(), nullptr, 0, {out.data(), {rows, heads, head_dim}}};
+    auto const job = [&](int set, ls::line_plan_view const* plan) {
+      auto const& in = inputs[static_cast<std::size_t>(set)];
+      return ls::prefill_job<ls::bf16>{{in.q.data(), {rows, heads, head_dim}}, in.kv.view(), plan, 0, {out.data(), {rows, heads, head_dim}}};
+    };
     double dense = 0;
     if (dense_a_key * keys > 2e6) {
       r.left_out("dense attention of " + shape + ": it would take " + std::to_string(static_cast<int>(dense_a_key * keys / 1e6)) + " s a call");
     } else {
-      auto const time = bench::time_of(b, 5, [&](int) { attend_dense(b, std::span<ls::prefill_job<ls::bf16> const>(&job, 1)); }, 1);
+      auto const time = bench::time_of(b, 3 * sets, [&](int i) {
+        auto const its = job(i % sets, nullptr);
+        attend_dense(b, std::span(&its, 1));
+      }, sets);
       dense = time.median;
       dense_a_key = dense / keys;
       r.row("dense prefill, last rows", shape, {{"tokens", keys}, {"us", time.median}, {"us_low", time.low}, {"us_high", time.high}});
     }
     for (double const area : {0.05, 0.1, 0.2}) {
       std::vector<planted_plan> plans;
-      for (std::uint64_t seed = 1; seed <= 2; ++seed) { plans.emplace_back(b, keys, area, seed); }
-      auto const time = bench::time_of(b, 8, [&](int i) {
-        job.plan = &plans[static_cast<std::size_t>(i % 2)].view();
-        attend_lines(b, std::span<ls::prefill_job<ls::bf16> const>(&job, 1));
-      });
+      for (std::uint64_t seed = 1; seed <= sets; ++seed) { plans.emplace_back(b, keys, area, seed); }
+      auto const time = bench::time_of(b, 4 * sets, [&](int i) {
+        auto const its = job(i % sets, &plans[static_cast<std::size_t>(i % sets)].view());
+        attend_lines(b, std::span(&its, 1));
+      }, sets);
       double const mean = (plans[0].area() + plans[1].area()) / 2;
       bench::report::fields f{{"tokens", keys}, {"us", time.median}, {"us_low", time.low}, {"us_high", time.high}, {"area", mean}};
       if (dense > 0) { f.emplace_back("of_area_times_dense", time.median / (mean * dense)); }
       r.row("line-sparse prefill, area " + std::to_string(static_cast<int>(100 * area)) + "%", shape, f);
     }
-    job.plan = nullptr;
   }
 }
 

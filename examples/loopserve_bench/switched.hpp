@@ -4,7 +4,8 @@
 #include <memory>
 #include <utility>
 
-#include <loopserve/loopserve.hpp>
+#include <loopserve/kv/kv_policy.hpp>
+#include <loopserve/prefill/prefill_selector.hpp>
 
 /// Components that one switch turns on and off, so that one engine, one cache and one history serve both sides of a comparison.
 namespace bench {

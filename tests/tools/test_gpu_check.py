@@ -3,10 +3,12 @@
 
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -14,10 +16,11 @@ sys.path.insert(0, os.path.join(ROOT, "tools", "gpu"))
 
 import bars  # noqa: E402
 import machine  # noqa: E402
+import steps  # noqa: E402
 
 # One program under several names: it writes down how it was called, and does what its name says. `fail` is a file of words: what is in it fails.
 STAND_IN = '''#!{python}
-import json, os, sys
+import json, os, subprocess, sys, time
 here = {folder!r}
 name, a = os.path.basename(sys.argv[0]), sys.argv[1:]
 open(here + "/calls", "a").write(name + " " + " ".join(a) + "\\n")
@@ -34,6 +37,9 @@ elif name == "nvcc":
 elif name == "cmake" and "--build" in a:
     if "build" in fails:
         sys.exit("x.cu(3): error: expected a ;")
+    if "slow build" in fails:  # with a compiler under it
+        open(here + "/compiler", "w").write(str(subprocess.Popen(["sleep", "60"]).pid))
+        time.sleep(60)
     os.makedirs(programs, exist_ok=True)
     for program in ("bench.device.decode", "bench.device.prefill"):
         if not os.path.exists(programs + program):
@@ -46,15 +52,17 @@ elif name == "bench.device.decode":
 elif name == "bench.device.prefill":
     measured({{"work": "dense prefill", "shape": "4k", "tokens": 4096, "us": 100}})
 elif name == "ctest" and "--show-only=json-v1" in a:
-    print(json.dumps({{"tests": [{{"name": "device." + t, "command": ["/nowhere/test.device." + t]}} for t in ("dense", "top_k")]}}))
+    print(json.dumps({{"tests": [{{"name": "device." + t, "command": ["/nowhere/test.device." + t]}} for t in ("dense", "engine", "hello", "top_k")]}}))
 elif name == "ctest":
-    cases = ""
-    for t in ("dense", "top_k"):
-        state = "notrun" if t + " skipped" in fails else "fail" if t in fails else "run"
-        cases += '<testcase name="device.' + t + '" time="1.5" status="' + state + '">' + ("<skipped/>" if state == "notrun" else "") + "</testcase>"
-    open(a[a.index("--output-junit") + 1], "w").write("<testsuite>" + cases + "</testsuite>")
-    sys.exit(1 if "dense" in fails else 0)
+    t = a[a.index("-R") + 1].strip("^$").split(".")[-1]
+    state = "notrun" if t + " skipped" in fails else "fail" if t in fails else "run"
+    case = '<testcase name="device.' + t + '" time="1.5" status="' + state + '">' + ("<skipped/>" if state == "notrun" else "") + "</testcase>"
+    open(a[a.index("--output-junit") + 1], "w").write("<testsuite>" + case + "</testsuite>")
+    sys.exit(1 if state == "fail" else 0)
 elif name == "compute-sanitizer":
+    if "sanitizer" in fails:
+        print("========= Error: Device not supported. Please refer to the documentation")
+        sys.exit(1)
     if "racecheck" in a and "race" in fails:
         print("========= RACECHECK SUMMARY: 3 hazards displayed (3 errors, 0 warnings)")
         sys.exit(99)
@@ -81,6 +89,13 @@ class GpuCheck(unittest.TestCase):
     def tearDown(self):
         self.temporary.cleanup()
 
+    def command(self):
+        return [sys.executable, os.path.join(ROOT, "scripts", "gpu_check"), "--build", os.path.join(self.folder, "build"), "--docs", os.path.join(self.folder, "docs"),
+                "--out", os.path.join(self.folder, "out"), "--bundle", os.path.join(self.folder, "none")]
+
+    def environment(self):
+        return {"PATH": os.path.join(self.folder, "bin") + ":/usr/bin:/bin", "HOME": self.folder}
+
     def check(self, *fail, more=()):
         """Runs it where these things fail: (exit status, what it printed, how the stand-ins were called)."""
         with open(os.path.join(self.folder, "fail"), "w") as file:
@@ -88,10 +103,7 @@ class GpuCheck(unittest.TestCase):
         calls = os.path.join(self.folder, "calls")
         with open(calls, "w"):
             pass
-        command = [sys.executable, os.path.join(ROOT, "scripts", "gpu_check"), "--build", os.path.join(self.folder, "build"), "--docs", os.path.join(self.folder, "docs"),
-                   "--out", os.path.join(self.folder, "out"), "--bundle", os.path.join(self.folder, "none"), *more]
-        environment = {"PATH": os.path.join(self.folder, "bin") + ":/usr/bin:/bin", "HOME": self.folder}
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+        done = subprocess.run([*self.command(), *more], capture_output=True, text=True, timeout=120, env=self.environment())
         with open(calls) as file:
             return done.returncode, done.stdout + done.stderr, file.read()
 
@@ -110,11 +122,12 @@ class GpuCheck(unittest.TestCase):
         status, said, calls = self.check()
         self.assertEqual(status, 0, said)
         self.assertIn("-DCMAKE_CUDA_ARCHITECTURES=90a-real", calls)
-        self.assertEqual(calls.count("compute-sanitizer --tool"), 4 * 2)
+        self.assertEqual(calls.count("compute-sanitizer --tool"), 4 * 2 + 1)
         page, numbers = self.page()
         self.assertTrue(numbers["passed"])
         self.assertEqual((page, numbers), self.page("out"))
         for part in ("**Everything that was checked passed.**", "| device.dense | passed | 1.5 |", "| device.top_k | clean | clean | clean | clean |",
+                     "| device.engine | clean | left out | left out | left out |", "| a whole step of decoding, 8B | 1 x 16k | reported |  | **not measured** |",
                      "| dense prefill | 4k | >= 1.0x PyTorch's flash attention | 1.20x | reached |",
                      "| decode attention, whole cache | 1 x 32k | >= 85% of copy bandwidth | 80% | **missed** |",
                      "| line-sparse prefill | 32k to 512k, area 5 to 20% | <= 1.2 x area x own dense |  | **not measured** |",
@@ -122,7 +135,7 @@ class GpuCheck(unittest.TestCase):
             self.assertIn(part, page)
         status, said, calls = self.check()
         self.assertEqual(status, 0, said)
-        for command in ("cmake --build", "ctest --test-dir %s/build/tree -L ^device$ --timeout" % self.folder, "compute-sanitizer --tool", "bench.device"):
+        for command in ("cmake --build", "ctest --test-dir %s/build/tree -R" % self.folder, "compute-sanitizer --tool", "bench.device"):
             self.assertNotIn(command, calls)
         status, _, calls = self.check(more=["--fresh"])
         self.assertEqual(status, 0)
@@ -140,7 +153,7 @@ class GpuCheck(unittest.TestCase):
         self.assertIn("compute-sanitizer", page)  # what does not depend on it was done
         status, said, calls = self.check()
         self.assertEqual(status, 0, said)
-        self.assertIn("ctest", calls)
+        self.assertEqual([c.split(" ")[4] for c in calls.splitlines() if c.startswith("ctest --test-dir") and "-R" in c], [r"^device\.dense$"])
         self.assertNotIn("cmake --build", calls)
 
     def test_a_skipped_test_has_not_passed_where_there_is_a_device(self):
@@ -153,6 +166,14 @@ class GpuCheck(unittest.TestCase):
         self.assertEqual(status, 1)
         self.assertIn("sanitize.racecheck.device.dense: failed", said)
         self.assertIn("| device.dense | clean | RACECHECK SUMMARY: 3 hazards displayed (3 errors, 0 warnings) | clean | clean |", self.page()[0])
+
+    def test_a_sanitizer_that_does_not_work_here_is_told_once(self):
+        status, said, calls = self.check("sanitizer")
+        self.assertEqual(status, 1)
+        self.assertEqual(calls.count("compute-sanitizer --tool"), 1)
+        self.assertIn("compute-sanitizer does not support this device", said)
+        self.assertIn("bench.device.decode: passed", said)
+        self.assertFalse(self.page()[1]["passed"])
 
     def test_without_a_device_nothing_is_claimed(self):
         status, said, _ = self.check("device")
@@ -186,8 +207,60 @@ class GpuCheck(unittest.TestCase):
         status, said, _ = self.check()
         self.assertEqual(status, 0, said)
 
+    def ended(self, process):
+        """Whether it is gone, or waits for somebody to see that it is."""
+        try:
+            with open(f"/proc/{process}/stat") as file:
+                return file.read().split()[2] == "Z"
+        except FileNotFoundError:
+            return True
+
+    def compiler(self):
+        path = os.path.join(self.folder, "compiler")
+        until = time.time() + 30
+        while not (os.path.exists(path) and os.path.getsize(path)) and time.time() < until:
+            time.sleep(0.05)
+        with open(path) as file:
+            return int(file.read())
+
+    def test_a_step_that_the_time_ends_takes_along_what_it_started_and_is_done_again(self):
+        start = time.time()
+        status, said, _ = self.check("slow build", more=["--minutes", "0.05"])
+        self.assertEqual(status, 1)
+        self.assertLess(time.time() - start, 30)
+        self.assertIn("build: not run", said)
+        self.assertTrue(self.ended(self.compiler()))
+        status, said, calls = self.check()
+        self.assertEqual(status, 0, said)
+        self.assertNotIn("cmake -S", calls)
+
+    def test_a_check_that_is_ended_from_outside_writes_what_it_knows(self):
+        with open(os.path.join(self.folder, "fail"), "w") as file:
+            file.write("slow build")
+        process = subprocess.Popen(self.command(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.environment())
+        compiler = self.compiler()
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=30)
+        self.assertEqual(process.returncode, 1, said)
+        self.assertTrue(self.ended(compiler))
+        self.assertIn("| configure | passed |", self.page()[0])
+
 
 class Parts(unittest.TestCase):
+    def test_figures_without_a_goal_are_reported(self):
+        rows = [{"work": "a whole turn", "shape": "2k over 128k", "tokens": 131072 + 2048, "us": 400000, "times_faster": 1.5, "area": 0.11},
+                {"work": "products, a layer", "shape": "1 row", "rows": 1, "share_of_copy": 0.9, "share_of_product": 0.001}]
+        found = {(bar.name, bar.shape): (bar.found, bars.word(vars(bar))) for bar in bars.judged(rows)}
+        self.assertEqual(found["turn, whole, products included", "2k over 128k, area 11%"], ("1.50x dense, 400 ms", "measured"))
+        self.assertEqual(found["products of a layer, 8B", "1 row"], ("90% of copy bandwidth", "measured"))
+        self.assertEqual(found["products of a layer, 8B", "2048 rows"], ("", "not measured"))
+
+    def test_only_known_tests_are_left_out_and_every_tool_has_some(self):
+        known = {"device." + os.path.splitext(name)[0] for folder in ("simt", "device") for name in os.listdir(os.path.join(ROOT, "tests", folder))} | {"device.hello"}
+        self.assertLessEqual(set(steps.LEFT_OUT), known)
+        for tools in steps.LEFT_OUT.values():
+            self.assertLessEqual(set(tools), set(steps.SANITIZERS))
+
     def test_architectures(self):
         self.assertEqual([machine.architecture(c) for c in ("8.0", "9.0", "12.0")], ["80-real", "90a-real", "120-real"])
 

@@ -19,7 +19,7 @@ def result(facts, steps):
         left_out += measured.get("left_out", [])
         ceilings.update({f"{name} ({step})": value for name, value in measured.get("ceilings", {}).items()})
     goals = [vars(bar) for bar in bars.judged(rows)]
-    return {**facts, "passed": all(holds(step, record) for step, record in steps.items()) and "tests" in steps and any(stage_of(s) == "sanitize" for s in steps),
+    return {**facts, "passed": all(holds(step, record) for step, record in steps.items()) and {stage_of(s) for s in steps} == set(STAGES),
             "steps": steps, "ceilings": ceilings, "rows": rows, "left_out": left_out, "goals": goals}
 
 
@@ -70,8 +70,9 @@ def render(r):
     if absent:
         lines += ["", f"Not there: {', '.join(absent)}."]
     lines += ["", "## Goals", "A goal is no check: one that is missed fails nothing.", ""]
-    words = {True: "reached", False: "**missed**", None: "**not measured**"}
-    lines += table(("what", "shape", "goal", "found", ""), [(g["name"], g["shape"], g["goal"], g["found"], words[g["reached"]]) for g in r["goals"]])
+    bold = {"missed", "not measured"}
+    verdicts = [(g["name"], g["shape"], g["goal"], g["found"], bars.word(g)) for g in r["goals"]]
+    lines += table(("what", "shape", "goal", "found", ""), [(*row[:4], f"**{row[4]}**" if row[4] in bold else row[4]) for row in verdicts])
     if r["ceilings"]:
         lines += ["", "## Ceilings, measured in the same run", *table(("what", "a second"), [(k, number(v)) for k, v in r["ceilings"].items()])]
     if r["rows"]:
@@ -79,9 +80,10 @@ def render(r):
         lines += table(("work", "shape", "us", "middle half", "more"), [measured_row(row) for row in r["rows"]])
     if r["left_out"]:
         lines += ["", "Left out:"] + [f"* {sentence}" for sentence in r["left_out"]]
-    lines += ["", "## Tests", *table(("test", "result", "s"), [(c["name"], c["found"], f"{c['seconds']:.1f}") for c in steps.get("tests", {}).get("cases", [])])]
+    tests = [(s.removeprefix("tests."), r.get("found", r["status"]), f"{r.get('test_seconds', 0):.1f}") for s, r in sorted(steps.items()) if stage_of(s) == "tests"]
+    lines += ["", "## Tests", *table(("test", "result", "s"), tests)]
     rows, tools = sanitizer_rows(steps)
-    lines += ["", "## compute-sanitizer", "Cases of long contexts and whole models are left out.", "", *table(("test", *tools), rows)]
+    lines += ["", "## compute-sanitizer", "Cases of long contexts and whole models are left out, and what has nothing to show to a tool.", "", *table(("test", *tools), rows)]
     return "\n".join(lines) + "\n"
 
 
