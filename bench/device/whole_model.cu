@@ -2,6 +2,8 @@
 // A whole model of the 8B shape in the engine (32 layers of 4096, 32 query heads of 128 over 8 KV heads, feed forward 14336, 128256 words), random bf16 weights whose attention
 // has structure: turns of 2k new tokens over 8k to 128k, and steps of decoding over 16k and 128k, for one conversation and for eight. Each is done by the dense engine's parts and
 // by the default ones in turn, on forks of one history, with other tokens each time. A time is that between two events around a step, all that the host does in it included.
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <memory>
@@ -215,6 +217,14 @@ void measure_steps(bench::report& r, whole_model& model, std::vector<conversatio
   }
 }
 
+/// Whether the host has room for the weights, which are made there; if not, the report says so.
+bool made_here(bench::report& r, ls::model_shape const& shape) {
+  double const bytes = static_cast<double>(weights_bytes(shape)), memory = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+  if (1.25 * bytes < memory) { return true; }
+  r.left_out("an 8B model: its weights need " + std::to_string(static_cast<int>(std::ceil(1.25 * bytes / 0x1p30))) + " GiB of the host's memory while they are made");
+  return false;
+}
+
 /// Whether the device has room for the weights, the histories and what forks add to them; if not, the report says so.
 bool fits(bench::report& r, ls::model_shape const& shape, int tokens, int conversations) {
   auto const plan = ls::plan_memory<ls::defaults<ls::cuda>>(shape, weights_bytes(shape), {}, tokens);
@@ -230,6 +240,7 @@ bool fits(bench::report& r, ls::model_shape const& shape, int tokens, int conver
 
 void measure(bench::report& r) {
   auto const shape = shape_8b();
+  if (!made_here(r, shape)) { return; }
   bool const long_one = fits(r, shape, (1 << 17) + 2 * fresh, 1), eight = fits(r, shape, (1 << 14) + fresh, batch);
   if (!fits(r, shape, (1 << 15) + 2 * fresh, 1)) { return; }
   ls::cuda b;

@@ -42,7 +42,8 @@ def summary(steps):
     for stage in STAGES:
         its = {s: r for s, r in steps.items() if stage_of(s) == stage}
         wrong = [f"{s}: {r['status']}: {r['said']}" for s, r in its.items() if not holds(s, r)]
-        state = "not run" if not its else "passed" if not wrong else "FAILED"
+        bad = {r["status"] for s, r in its.items() if not holds(s, r)}
+        state = "not run" if not its else "passed" if not bad else "FAILED" if "failed" in bad else "cut off"
         rows.append((stage, state, f"{sum(holds(s, r) for s, r in its.items())} of {len(its)}", f"{sum(r['seconds'] for r in its.values()):.0f} s", wrong))
     return rows
 
@@ -83,7 +84,7 @@ def render(r):
     tests = [(s.removeprefix("tests."), r.get("found", r["status"]), f"{r.get('test_seconds', 0):.1f}") for s, r in sorted(steps.items()) if stage_of(s) == "tests"]
     lines += ["", "## Tests", *table(("test", "result", "s"), tests)]
     rows, tools = sanitizer_rows(steps)
-    lines += ["", "## compute-sanitizer", "Cases of long contexts and whole models are left out, and what has nothing to show to a tool.", "", *table(("test", *tools), rows)]
+    lines += ["", "## compute-sanitizer", "Left out is what has nothing to show to a tool that others do not show.", "", *table(("test", *tools), rows)]
     return "\n".join(lines) + "\n"
 
 
