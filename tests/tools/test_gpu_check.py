@@ -121,6 +121,7 @@ class GpuCheck(unittest.TestCase):
     def test_all_is_well_and_nothing_is_done_twice(self):
         status, said, calls = self.check()
         self.assertEqual(status, 0, said)
+        self.assertIn("-DLOOPSERVE_WERROR=OFF", calls)
         self.assertIn("-DCMAKE_CUDA_ARCHITECTURES=90a-real", calls)
         self.assertEqual(calls.count("compute-sanitizer --tool"), 4 * 2 + 1)
         page, numbers = self.page()

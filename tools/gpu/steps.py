@@ -126,7 +126,8 @@ class Check:
 
 
 def configure(check):
-    arguments = ["cmake", "-S", check.root, "-B", check.build, "-DCMAKE_BUILD_TYPE=Release", "-DLOOPSERVE_CUDA=ON", "-DLOOPSERVE_BUILD_BENCH=OFF",
+    # What another compiler warns of must not stop a check of what runs.
+    arguments = ["cmake", "-S", check.root, "-B", check.build, "-DCMAKE_BUILD_TYPE=Release", "-DLOOPSERVE_CUDA=ON", "-DLOOPSERVE_WERROR=OFF", "-DLOOPSERVE_BUILD_BENCH=OFF",
                  "-DLOOPSERVE_BUILD_EXAMPLES=OFF", "-DLOOPSERVE_WITH_ONEDNN=OFF", f"-DCMAKE_CUDA_ARCHITECTURES={check.architecture}"]
     nvcc = machine.beside_nvcc("nvcc")
     if "CUDACXX" not in os.environ and nvcc:
