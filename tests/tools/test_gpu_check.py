@@ -3,6 +3,7 @@
 
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -34,6 +35,9 @@ if name == "nvidia-smi":
     print("NVIDIA Stand-In 9000, 580.1, 81559, 9.0")
 elif name == "nvcc":
     print("Cuda compilation tools\\nBuild cuda_13.0")
+elif name == "cmake" and "-S" in a:
+    os.makedirs(here + "/build/tree", exist_ok=True)
+    open(here + "/build/tree/CMakeCache.txt", "w")
 elif name == "cmake" and "--build" in a:
     if "build" in fails:
         sys.exit("x.cu(3): error: expected a ;")
@@ -141,6 +145,15 @@ class GpuCheck(unittest.TestCase):
         status, _, calls = self.check(more=["--fresh"])
         self.assertEqual(status, 0)
         self.assertIn("cmake --build", calls)
+
+    def test_results_go_to_another_machine_and_what_was_built_is_built_there(self):
+        self.assertEqual(self.check()[0], 0)
+        shutil.rmtree(os.path.join(self.folder, "build", "tree"))
+        status, said, calls = self.check()
+        self.assertEqual(status, 0, said)
+        for command in ("cmake -S", "cmake --build"):
+            self.assertIn(command, calls)
+        self.assertNotIn("compute-sanitizer --tool", calls)
 
     def test_a_failing_test_is_named_and_run_again(self):
         status, said, _ = self.check("dense")

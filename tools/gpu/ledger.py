@@ -39,6 +39,10 @@ class Ledger:
     def passed(self, step):
         return self.steps.get(step, {}).get("status") == "passed"
 
+    def forget(self, *steps):
+        for step in steps:
+            self.steps.pop(step, None)
+
     def put(self, step, record):
         with self.lock:
             self.steps[step] = record

@@ -207,6 +207,8 @@ def measured(check, step, *command):
 
 
 def configure_tree(check):
+    if not os.path.exists(os.path.join(check.build, "CMakeCache.txt")):
+        check.ledger.forget("configure", "build")  # what has passed may come from another machine, what was built does not
     return check.step("configure", lambda: configure(check))["status"] == "passed"
 
 
@@ -229,7 +231,8 @@ def sanitize_all(check):
         tool, (name, command) = job
         return check.step(f"sanitize.{tool}.{name}", lambda: sanitize(check, tool, name, command))
 
-    jobs = [(tool, program) for tool in SANITIZERS for program in device_tests(check) if tool not in LEFT_OUT.get(program[0], ())]
+    programs = device_tests(check)
+    jobs = [(tool, program) for tool in SANITIZERS for program in programs if tool not in LEFT_OUT.get(program[0], ())]
     if not jobs or one(jobs[0]).get("useless"):
         return True
     with ThreadPoolExecutor(AT_ONCE) as pool:
