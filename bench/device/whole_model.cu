@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A whole model of the 8B shape in the engine (32 layers of 4096, 32 query heads of 128 over 8 KV heads, feed forward 14336, 128256 words), random bf16 weights whose attention
 // has structure: turns of 2k new tokens over 8k to 128k, and steps of decoding over 16k and 128k, for one conversation and for eight. Each is done by the dense engine's parts and
-// by the default ones in turn, on forks of one history, with other tokens each time. A time is that between two events around a step, all that the host does in it included.
+// by the default ones in turn, on forks of one history, with other tokens each time; steps of decoding are replayed by CUDA graphs, as the engine does, and queued anew for comparison.
+// A time is that between two events around a step, all that the host does in it included.
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <loopserve/loopserve.cuh>
@@ -20,15 +22,30 @@
 
 namespace bench {
 
+/// A GPU on which steps of decoding are replayed, or queued anew each time.
+class switched_cuda : public ls::cuda {
+ public:
+  explicit switched_cuda(switch_type replays) : replays_(std::move(replays)) {}
+
+  template <class Body>
+  void replay(step& last, Body&& body) const {
+    if (*replays_) { return ls::cuda::replay(last, std::forward<Body>(body)); }
+    std::forward<Body>(body)();
+  }
+
+ private:
+  switch_type replays_;
+};
+
 /// Line-sparse where the parts of LoopServe are on, otherwise dense attention that looks at no plan.
 class switched_attention {
  public:
-  using backend_type = ls::cuda;
+  using backend_type = switched_cuda;
   struct options {
     switch_type on = std::make_shared<bool const>(true);
   };
 
-  switched_attention(ls::cuda& b, options o) : on_(o.on), sparse_(b), dense_(b) {}
+  switched_attention(switched_cuda& b, options o) : on_(o.on), sparse_(b), dense_(b) {}
 
   template <class Element>
   void prefill(std::span<ls::prefill_job<Element> const> jobs) {
@@ -42,8 +59,8 @@ class switched_attention {
 
  private:
   switch_type on_;
-  ls::line_sparse_attention<ls::cuda> sparse_;
-  ls::dense_attention<ls::cuda> dense_;
+  ls::line_sparse_attention<switched_cuda> sparse_;
+  ls::dense_attention<switched_cuda> dense_;
 };
 
 }  // namespace bench
@@ -53,7 +70,7 @@ namespace {
 namespace ls = loopserve;
 constexpr int fresh = 2048, batch = 8, asked = 64, answered = 64, warm_up = 16;
 
-struct config : ls::defaults<ls::cuda> {
+struct config : ls::defaults<bench::switched_cuda> {
   using attention = bench::switched_attention;
   using selector = bench::switched_selector<ls::online_vertical_slash<backend>>;
   using compressor = bench::switched_compressor<ls::with_recall<ls::progressive<backend>>>;
@@ -74,9 +91,10 @@ ls::index_t weights_bytes(ls::model_shape const& s) {
   return 2 * (s.layers * (attention + feed_forward) + ls::index_t{2} * s.vocabulary * s.width);
 }
 
-/// What a series of steps took, in microseconds.
+/// What a series of steps took, in microseconds, and how many of them were replayed whole.
 struct series {
   std::vector<double> us;
+  double replayed_share = 0;
 
   double mean() const {
     double sum = 0;
@@ -87,11 +105,12 @@ struct series {
 
 class whole_model {
  public:
-  whole_model(ls::cuda& b, ls::model_shape const& shape)
-      : backend_(&b),
-        shape_(shape),
+  explicit whole_model(ls::model_shape const& shape)
+      : shape_(shape),
         on_(std::make_shared<bool>(true)),
-        engine_(b, ls::decoder<ls::cuda>(b, weights(shape)), {shape.layers, shape.kv_heads, shape.head_dim}, options(on_), {}) {}
+        replays_(std::make_shared<bool>(true)),
+        backend_(replays_),
+        engine_(backend_, config::model(backend_, weights(shape)), {shape.layers, shape.kv_heads, shape.head_dim}, options(on_), {}) {}
 
   static ls::engine_options<config> options(bench::switch_type on) {
     ls::engine_options<config> o;
@@ -134,8 +153,9 @@ class whole_model {
   }
 
   /// Steps that bring a token to each of the conversations, whose histories are forked.
-  series steps(std::vector<conversation> const& histories, bool on, std::uint64_t seed) {
+  series steps(std::vector<conversation> const& histories, bool on, bool replays, std::uint64_t seed) {
     *on_ = on;
+    *replays_ = replays;
     std::vector<conversation> all;
     for (auto const& history : histories) {
       auto& c = all.emplace_back(engine_.fork(*history));
@@ -153,6 +173,7 @@ class whole_model {
     // Of several, the first were already answering while the last ones' input was read.
     ls::check(static_cast<int>(found.us.size()) >= answered, "a step brings a token to each conversation");
     found.us.erase(found.us.begin(), found.us.end() - answered);
+    if (auto const counts = engine_.replayed(); counts.steps > 0) { found.replayed_share = static_cast<double>(counts.replayed) / static_cast<double>(counts.steps); }
     return found;
   }
 
@@ -170,10 +191,10 @@ class whole_model {
 
   double step() {
     bench::event before, after;
-    before.record(backend_->stream());
+    before.record(backend_.stream());
     engine_.step();
-    after.record(backend_->stream());
-    backend_->synchronize();
+    after.record(backend_.stream());
+    backend_.synchronize();
     return after.us_since(before);
   }
 
@@ -181,9 +202,9 @@ class whole_model {
     if (c->failure) { std::rethrow_exception(c->failure); }
   }
 
-  ls::cuda* backend_;
   ls::model_shape shape_;
-  std::shared_ptr<bool> on_;
+  std::shared_ptr<bool> on_, replays_;
+  bench::switched_cuda backend_;
   ls::token_engine<config> engine_;
 };
 
@@ -208,12 +229,17 @@ void measure_steps(bench::report& r, whole_model& model, std::vector<conversatio
   int const tokens = static_cast<int>(histories[0]->cached.size());
   auto const count = static_cast<double>(histories.size());
   auto const shape = std::to_string(histories.size()) + " x " + std::to_string(tokens >> 10) + "k";
-  auto const dense = model.steps(histories, false, 2000), ours = model.steps(histories, true, 3000);
-  for (auto const* s : {&dense, &ours}) {
-    // The mean: every sixteenth step chooses the core again.
-    bench::report::fields more{{"batch", count}, {"us_mean", s->mean()}, {"tokens_per_second", 1e6 * count / s->mean()}};
-    if (s == &ours) { more.emplace_back("times_faster", dense.mean() / ours.mean()); }
-    add(r, s == &dense ? "a whole step of decoding, dense" : "a whole step of decoding", shape, tokens, *s, more);
+  double dense_us = 0;
+  for (bool const on : {false, true}) {
+    for (bool const replays : {true, false}) {
+      auto const found = model.steps(histories, on, replays, on ? 3000 : 2000);
+      // The mean: every sixteenth step chooses the core again.
+      bench::report::fields more{{"batch", count}, {"us_mean", found.mean()}, {"tokens_per_second", 1e6 * count / found.mean()}};
+      if (replays && !on) { dense_us = found.mean(); }
+      if (replays && on) { more.emplace_back("times_faster", dense_us / found.mean()); }
+      if (replays) { more.emplace_back("replayed_share", found.replayed_share); }
+      add(r, std::string("a whole step of decoding") + (on ? "" : ", dense") + (replays ? "" : ", queued anew"), shape, tokens, found, more);
+    }
   }
 }
 
@@ -243,8 +269,7 @@ void measure(bench::report& r) {
   if (!made_here(r, shape)) { return; }
   bool const long_one = fits(r, shape, (1 << 17) + 2 * fresh, 1), eight = fits(r, shape, (1 << 14) + fresh, batch);
   if (!fits(r, shape, (1 << 15) + 2 * fresh, 1)) { return; }
-  ls::cuda b;
-  whole_model model(b, shape);
+  whole_model model(shape);
 
   std::vector<conversation> histories;
   histories.push_back(model.open());

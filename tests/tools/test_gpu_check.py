@@ -254,6 +254,7 @@ class GpuCheck(unittest.TestCase):
             file.write("slow build")
         process = subprocess.Popen(self.command(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.environment())
         compiler = self.compiler()
+        self.assertIn("| configure | passed |", self.page("out")[0])  # what is known lies there after every step
         process.send_signal(signal.SIGTERM)
         said, _ = process.communicate(timeout=30)
         self.assertEqual(process.returncode, 1, said)

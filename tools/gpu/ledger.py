@@ -39,6 +39,10 @@ class Ledger:
     def passed(self, step):
         return self.steps.get(step, {}).get("status") == "passed"
 
+    def known(self):
+        with self.lock:
+            return dict(self.steps)
+
     def forget(self, *steps):
         for step in steps:
             self.steps.pop(step, None)

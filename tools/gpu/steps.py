@@ -46,6 +46,7 @@ class Check:
         self.root, self.build, self.bundle, self.ledger, self.jobs = root, build, bundle, ledger, jobs
         self.architecture, self.until = architecture, until
         self.lock, self.running = threading.RLock(), set()  # entered again by the handler of a signal
+        self.after_step = lambda: None
         self.environment = dict(os.environ, CTEST_OUTPUT_ON_FAILURE="1")
         if bundle:
             self.environment["PKG_CONFIG_PATH"] = os.path.join(bundle, "usr", "lib", "pkgconfig") + ":" + os.environ.get("PKG_CONFIG_PATH", "")
@@ -114,6 +115,8 @@ class Check:
                 record.update(did)
             record["seconds"] = round(record["seconds"] + time.time() - start, 1)
         self.ledger.put(name, record)
+        with self.lock:
+            self.after_step()
         print(f"{name}: {record['status']} in {record['seconds']} s" + (f": {record['said']}" if record["said"] else ""), flush=True)
         return record
 
