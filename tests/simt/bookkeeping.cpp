@@ -58,22 +58,36 @@ TEST_CASE_TEMPLATE("keys and values land on their pages, rounded to the element 
   stores<Element>(2, 8, 0, 1);
 }
 
-TEST_CASE("what f16 does not hold is told with its head") {
+TEST_CASE("what f16 does not hold is told with its head, and from the first number on that rounds to infinity") {
   each_device([&](auto const& b) {
-    auto memory = b.template make_buffer<f16>(4);
-    auto const table = on_device(b, std::vector<f16*>{memory.data(), memory.data() + 2});
+    auto memory = b.template make_buffer<f16>(6);
+    auto const table = on_device(b, std::vector<f16*>{memory.data(), memory.data() + 3});
     auto const store = [&](float value) {
-      auto const rows = on_device(b, std::vector<float>{1, 2, 3, value});
-      store_rows(b, tensor_view<float const, 3>(rows.data(), {1, 2, 2}), page_table_view<f16>{table.data(), 1, 0, 2}, 0);
+      auto const rows = on_device(b, std::vector<float>{1, 2, 3, 4, 5, value});
+      store_rows(b, tensor_view<float const, 3>(rows.data(), {1, 2, 3}), page_table_view<f16>{table.data(), 1, 0, 3}, 0);
     };
-    store(65519.0F);
+    float const infinity = std::numeric_limits<float>::infinity(), holds = std::nextafter(65520.0F, 0.0F);
+    for (float const value : {holds, -holds}) {
+      store(value);
+      CHECK_NOTHROW(b.synchronize());
+    }
+    for (float const value : {65520.0F, -65520.0F, infinity, -infinity}) {
+      store(value);
+      CHECK_THROWS_WITH_AS(b.synchronize(),
+                           "a key or value of KV head 1 is beyond the 65504 that f16 holds; store keys and values in bf16 or f32 "
+                           "(any_storage with kv_type, --kv-type of the programs)",
+                           error);
+    }
     b.synchronize();
-    store(std::numeric_limits<float>::infinity());
-    CHECK_THROWS_WITH_AS(b.synchronize(),
-                         "a key or value of KV head 1 is beyond the 65504 that f16 holds; store keys and values in bf16 or f32 "
-                         "(any_storage with kv_type, --kv-type of the programs)",
-                         error);
-    b.synchronize();
+  });
+}
+
+TEST_CASE("rows whose channels do not lie side by side are refused") {
+  each_device([&](auto const& b) {
+    auto memory = b.template make_buffer<float>(2);
+    auto const table = on_device(b, std::vector<float*>{memory.data()});
+    auto const x = on_device(b, std::vector<float>(4, 1.0F));
+    CHECK_THROWS_AS(store_rows(b, tensor_view<float const, 3>(x.data(), {1, 1, 2}, {4, 4, 2}), page_table_view<float>{table.data(), 1, 0, 2}, 0), error);
   });
 }
 
@@ -112,10 +126,42 @@ TEST_CASE("plans add up to the reference's tallies") {
       CHECK(got[h].cells == want[h].cells);
       CHECK(got[h].covered == doctest::Approx(want[h].covered));
     }
-    declare_dense(b, there);
-    CHECK(on_host(b, d) == std::vector<unsigned char>(static_cast<std::size_t>(n), 1));
-    CHECK(on_host(b, c) == std::vector<float>(static_cast<std::size_t>(n), 1.0F));
   });
+}
+
+TEST_CASE("a head may keep more cells than 32 bits count") {
+  int const rows = 70000, keys = 1 << 20, lines = 65000;
+  std::vector<int> verticals(static_cast<std::size_t>(2 * lines));
+  for (int i = 0; i < lines; ++i) { verticals[static_cast<std::size_t>(i)] = i; }
+  std::vector<int> slashes(verticals.size()), vertical_counts = {lines, 0}, slash_counts = {0, 0};
+  std::vector<unsigned char> dense = {0, 1};
+  std::vector<float> covered = {0.5F, 1.0F};
+  each_device([&](auto const& b) {
+    auto v = on_device(b, verticals), s = on_device(b, slashes), vc = on_device(b, vertical_counts), sc = on_device(b, slash_counts);
+    auto d = on_device(b, dense);
+    auto c = on_device(b, covered);
+    auto to = on_device(b, std::vector<line_tally>(2));
+    tally_lines(b, line_plan_view{2, rows, keys, lines, v.data(), s.data(), vc.data(), sc.data(), d.data(), c.data()}, 1, to.data());
+    auto const got = on_host(b, to);
+    CHECK(got[0].cells == index_t{rows} * lines);
+    CHECK(got[1].cells == causal_cells(rows, keys));
+  });
+}
+
+TEST_CASE("every head of a plan is declared dense, and nothing behind the last") {
+  for (int const heads : {1, 32, 70}) {
+    auto const n = static_cast<std::size_t>(heads);
+    each_device([&](auto const& b) {
+      auto verticals = on_device(b, std::vector<int>(n, 3)), slashes = on_device(b, std::vector<int>(n, 4));
+      auto dense = on_device(b, std::vector<unsigned char>(n, 0));
+      auto covered = on_device(b, std::vector<float>(n, 0.5F));
+      declare_dense(b, line_plan_view{heads, 1, 1, 1, nullptr, nullptr, verticals.data(), slashes.data(), dense.data(), covered.data()});
+      CHECK(on_host(b, verticals) == std::vector<int>(n, 0));
+      CHECK(on_host(b, slashes) == std::vector<int>(n, 0));
+      CHECK(on_host(b, dense) == std::vector<unsigned char>(n, 1));
+      CHECK(on_host(b, covered) == std::vector<float>(n, 1.0F));
+    });
+  }
 }
 
 TEST_CASE("kept shares add up") {

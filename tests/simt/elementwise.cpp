@@ -218,10 +218,22 @@ TEST_CASE("what does not fit is refused before anything is queued") {
   each_device([&](auto const& b) {
     auto x = b.template make_buffer<float>(12);
     tensor_view<float, 2> const wide(x.data(), {2, 6}), tall(x.data(), {3, 4});
-    std::span<float const> const weight(x.data(), 5);
+    std::span<float const> const weight(x.data(), 5), wider(x.data(), 6);
+    auto const ids = on_device(b, std::vector<token_id>(3, token_id{0}));
+    std::span<token_id const> const two(ids.data(), 2), three(ids.data(), 3);
+    weight_view const table{element_type::f32, 2, 6, x.data()};
+    auto const positions = on_device(b, std::vector<int>(3, 0));
+    std::span<int const> const one_position(positions.data(), 1), three_positions(positions.data(), 3), two_positions(positions.data(), 2);
+    tensor_view<float, 3> const heads(x.data(), {2, 1, 6});
     CHECK_THROWS_AS(add(b, wide, tall), error);
     CHECK_THROWS_AS(silu_mul(b, wide, wide, tall), error);
     CHECK_THROWS_AS(rmsnorm(b, wide, weight, 1e-5F, wide), error);
+    CHECK_THROWS_AS(rmsnorm(b, wide, wider, 1e-5F, tall), error);
+    CHECK_THROWS_AS(embed(b, table, three, wide), error);
+    CHECK_THROWS_AS(embed(b, table, two, tensor_view<float, 2>(x.data(), {2, 5})), error);
+    CHECK_THROWS_AS(rope(b, heads, one_position, {x.data(), 3, 1.0F, false}), error);
+    CHECK_THROWS_AS(rope(b, heads, three_positions, {x.data(), 3, 1.0F, false}), error);
+    CHECK_THROWS_AS(rope(b, heads, two_positions, {x.data(), 4, 1.0F, false}), error);
     CHECK_THROWS_AS(argmax(b, std::span<float const>{}), error);
   });
 }

@@ -133,6 +133,7 @@ TEST_CASE("a plan does not depend on the schedule, nor on how many heads are loo
   line_choice choice{{2, 1, 5, 3}, 40, 8, {}};
   choice.cover.local = 4;
   std::vector<std::vector<int>> first;
+  std::vector<float> covered;
   each_device([&](auto const& b) {
     auto const kv = kv_of(b, c.kv);
     auto const q = on_device(b, c.q);
@@ -142,10 +143,18 @@ TEST_CASE("a plan does not depend on the schedule, nor on how many heads are loo
       line_plan<backend_type const> plan(b);
       plan.reset(6, 120, 333);
       choose_lines(b, choice, tensor_view<float const, 3>(q.data(), c.view.extents()), kv.view(), plan.view(), none, held);
-      auto const lines = read_plan(b, plan.view()).lines();
-      if (first.empty()) { first = lines; }
+      auto const read = read_plan(b, plan.view());
+      auto const lines = read.lines();
+      if (first.empty()) {
+        first = lines;
+        covered = read.covered;
+      }
       CHECK(lines == first);
+      CHECK(read.covered == covered);
     }
+    line_plan<backend_type const> other(b);
+    other.reset(6, 120, 332);
+    CHECK_THROWS_AS(choose_lines(b, choice, tensor_view<float const, 3>(q.data(), c.view.extents()), kv.view(), other.view(), none), error);
     // Another layer, head, turn, chunk or seed looks at other rows.
     CHECK(sampled_rows(choice, 0, 120) != sampled_rows(choice, 1, 120));
   });
@@ -239,6 +248,18 @@ TEST_CASE("fixed selectors on a device are the host's") {
       CHECK(got.lines() == want.lines());
       CHECK(got.counts == want.counts);
       CHECK(std::isnan(got.covered[2]) == std::isnan(want.covered[2]));
+    }
+    // More lines than keys, and none at all.
+    for (auto [sinks, local] : {std::pair{200, 3}, {2, 200}, {1, 150}, {150, 1}, {0, 0}}) {
+      line_plan<backend_type> plan(b);
+      line_plan<reference const> want(oracle);
+      plan.reset(3, 20, 160);
+      want.reset(3, 20, 160);
+      declare_a_shape(b, plan.view(), sinks, local);
+      declare_a_shape(oracle, want.view(), sinks, local);
+      auto const got = read_plan(b, plan.view());
+      CHECK(got.lines() == read_plan(host_memory{}, want.view()).lines());
+      CHECK(got.dense == std::vector<unsigned char>(3, 0));
     }
     testing::chunk_case<bf16> c(20, 160, 3, 1, 8, 1);
     any_selector_options o;
