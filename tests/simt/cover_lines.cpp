@@ -104,7 +104,8 @@ TEST_CASE("the last line of a cover is needed: the best lines of the last level,
 
 TEST_CASE("a planted vertical and a planted slash are found, and nothing beside them") {
   int const rows = 120, keys = 400;
-  for (auto [line, distance] : {std::pair{17, 90}, {300, 3}, {399 - 60, 200}}) {
+  for (auto const& placed : {std::pair{17, 90}, {300, 3}, {399 - 60, 200}}) {
+    int const line = placed.first, distance = placed.second;
     testing::cover_case c(rows, keys, some_rows(rows), 1, 3);
     for (std::size_t i = 0; i < c.positions.size(); ++i) {
       int const p = c.positions[i];
@@ -154,7 +155,8 @@ TEST_CASE("a line that has fallen comes up again at its new worth, before all th
 }
 
 TEST_CASE("the cells of a union are counted to the last one") {
-  for (auto [rows, keys] : {std::pair{50, 50}, {20, 75}, {7, 40}}) {
+  for (auto const& shape : {std::pair{50, 50}, {20, 75}, {7, 40}}) {
+    int const rows = shape.first, keys = shape.second;
     testing::cover_case const c(rows, keys, some_rows(rows), 2, 8);
     each_device([&](auto const& b) {
       cover_options o;

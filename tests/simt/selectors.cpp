@@ -101,7 +101,8 @@ void keeps_the_laws(online_vertical_slash_options const& o, int head_dim, int pa
     using selector_type = online_vertical_slash<std::remove_cvref_t<decltype(b)> const>;
     selector_type selector(b, o), other(b, o);
     int sparse = 0;
-    for (auto [rows, keys] : {std::pair{1, 1}, {40, 40}, {70, 200}, {90, 600}}) {
+    for (auto const& shape : {std::pair{1, 1}, {40, 40}, {70, 200}, {90, 600}}) {
+      int const rows = shape.first, keys = shape.second;
       CAPTURE(keys);
       testing::chunk_case<Element> c(rows, keys, 2, 1, head_dim, static_cast<std::uint64_t>(keys));
       prefill_site const site{1, 2, 3, 4};

@@ -95,7 +95,11 @@ class Runs(unittest.TestCase):
         self.mutate(CAUGHT)
         status, said, page = self.mutate(CAUGHT + ROW.format("new", "int s = 0", "long s = 0"), "--known")
         self.assertIn("**1 of 1 are caught (100.0%).** 1 more were not run", page)
-        self.assertIn("| new | off by one | not run since the last change |", page)
+        self.assertIn("| new | off by one | not run |", page)
+        self.write("include/loopserve/sum_kernel.hpp", HEADER + "// another line\n")
+        status, said, page = self.mutate(CAUGHT, "--known")
+        self.assertIn("**1 of 1 are caught (100.0%).** 1 (†) were run before the last change", page)
+        self.assertIn("“numbers are summed” † |", page)
 
     def test_too_few_caught(self):
         status, said, _ = self.mutate(CAUGHT + SURVIVES + REASON)

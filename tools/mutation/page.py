@@ -6,12 +6,15 @@ import re
 from mutations import KINDS
 
 
+EARLIER = " †"
+
+
 def how(found):
     """Who caught it, for a cell of the table."""
     if found is None:
         return "**not caught**"
     if found["outcome"] == "not run":
-        return "not run since the last change"
+        return "not run"
     said = {"failed": "", "crashed": ", a crash", "endless": ", which does not end", "refused": ""}[found["outcome"]]
     if found["outcome"] == "failed" and found["said"] != "a check":
         said = f": {short(found['said'])}"
@@ -26,10 +29,11 @@ def short(said):
 
 
 def render(results):
-    """The page; results: (mutation, found or None) in the tables' order."""
-    ran = [(m, found) for m, found in results if found is None or found["outcome"] != "not run"]
-    caught = sum(found is not None for _, found in ran)
-    left = f" {len(results) - len(ran)} more were not run since they or their tests changed." if len(ran) < len(results) else ""
+    """The page; results: (mutation, found or None, whether it was found before the last change) in the tables' order."""
+    ran = [(m, found) for m, found, _ in results if found is None or found["outcome"] != "not run"]
+    caught, before = sum(found is not None for _, found in ran), sum(earlier for _, _, earlier in results)
+    left = f" {before} (†) were run before the last change to their header, their test or the emulator." if before else ""
+    left += f" {len(results) - len(ran)} more were not run." if len(ran) < len(results) else ""
     lines = ["# Bugs seeded into the kernels, and which tests see them", "",
              "Each row is one change to one header, made in a copy; the tests of [tests/simt](../tests/simt) are then built over it and run on the host. The changes are the tables in",
              "[tools/mutation](../tools/mutation); `scripts/mutate_kernels` makes this page and fails where fewer than 95% are caught or one survives without a reason.", "",
@@ -39,14 +43,14 @@ def render(results):
         of_kind = [found for mutation, found in ran if mutation.kind == kind]
         if of_kind:
             lines.append(f"| {kind} | {len(of_kind)} | {sum(f is not None for f in of_kind)} |")
-    survivors = [mutation for mutation, found in results if found is None]
+    survivors = [mutation for mutation, found, _ in results if found is None]
     if survivors:
         lines += ["", "## What no test sees, and why"]
         lines += [f"* `{m.file}`, {m.name}: {m.survives or 'no reason is known'}" for m in survivors]
     last = None
-    for mutation, found in results:
+    for mutation, found, earlier in results:
         if mutation.file != last:
             lines += ["", f"## {mutation.file}", "| bug | kind | caught by |", "|---|---|---|"]
             last = mutation.file
-        lines.append(f"| {mutation.name} | {mutation.kind} | {how(found)} |")
+        lines.append(f"| {mutation.name} | {mutation.kind} | {how(found)}{EARLIER if earlier else ''} |")
     return "\n".join(lines) + "\n"

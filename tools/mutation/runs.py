@@ -113,6 +113,11 @@ class Bench:
             raise BuildError(f"{mutation.label}: tests/simt/{test}.cpp does not include the file")
         return digest.hexdigest()
 
+    def found_before(self, mutation):
+        """What was found of a mutation of this name when its header, a test or the emulator was another: what caught it or None, and whether anything was found."""
+        last = {f["test"]: f for f in self.known.values() if f.get("label") == mutation.label}  # of each test, in the order in which they were asked
+        return next((f for f in last.values() if f["outcome"] != "passed"), None), bool(last)
+
     def run(self, test, mutation):
         """What one test says: {outcome: passed, failed, crashed, endless or refused (it does not compile), case, said, seconds}."""
         key = self.key_of(test, mutation)
@@ -131,7 +136,7 @@ class Bench:
         os.remove(program)
         os.remove(made)
         with self.lock:
-            self.known[key] = found
+            self.known[key] = {**found, "label": mutation.label if mutation else "", "test": test}
             with open(self.store + ".new", "w") as file:
                 json.dump(self.known, file, indent=1)
             os.replace(self.store + ".new", self.store)
