@@ -310,6 +310,9 @@ TEST_CASE("grids that no device takes are refused, empty ones do nothing") {
   CHECK_THROWS_AS(b.launch({-1}, reads{nullptr}), error);
   CHECK_NOTHROW(b.launch({0}, reads{nullptr}));
   CHECK_NOTHROW(b.launch({1, 0, 3}, reads{nullptr}));
+  // The emulator would run no block of an empty grid; a device refuses it.
+  for (grid const none : {grid{0}, grid{3, 0}, grid{3, 1, 0}}) { CHECK_FALSE(detail::launchable<reads>(none)); }
+  CHECK(detail::launchable<reads>({3}));
 }
 
 TEST_CASE("a primitive outside of a kernel is refused") { CHECK_THROWS_AS(dev::barrier(), simt::simt_error); }
