@@ -2,7 +2,11 @@
 /// Weights in a device's memory.
 #include "device_test.hpp"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -104,6 +108,23 @@ TEST_CASE("more than the staging memory holds arrives whole, rows wider than it 
     b.copy_to_host(bytes.data(), up.view.head.data, up.view.head.bytes());
     CHECK(bytes == wide.bytes);
   });
+}
+
+TEST_CASE("nothing behind a matrix is read: a file may end there") {
+  auto const page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  for (auto const type : {element_type::f32, element_type::bf16, element_type::f16, element_type::q8_0}) {
+    stored const matrix(type, 37, 32, 5);
+    REQUIRE(matrix.bytes.size() <= 2 * page);
+    void* const pages = mmap(nullptr, 3 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(pages != MAP_FAILED);
+    auto* const end = static_cast<unsigned char*>(pages) + 2 * page;
+    REQUIRE(mprotect(end, page, PROT_NONE) == 0);
+    std::memcpy(end - matrix.bytes.size(), matrix.bytes.data(), matrix.bytes.size());
+    decoder_view host;
+    host.embedding = host.head = {type, matrix.rows, matrix.cols, end - matrix.bytes.size()};
+    each_device([&](auto const& b) { holds(b, upload_weights(b, host).view.embedding, matrix); });
+    munmap(pages, 3 * page);
+  }
 }
 
 TEST_CASE("weights that do not fit are refused before anything is read") {
