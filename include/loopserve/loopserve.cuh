@@ -79,6 +79,7 @@
 #include <loopserve/kv/paged.hpp>
 #include <loopserve/kv/progressive.hpp>
 #include <loopserve/kv/sequence_table.hpp>
+#include <loopserve/kv/sink_window.cuh>
 #include <loopserve/kv/sink_window.hpp>
 #include <loopserve/kv/sketch_cache.hpp>
 #include <loopserve/kv/with_recall.hpp>

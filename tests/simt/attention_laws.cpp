@@ -53,15 +53,53 @@ class attention_of_host_jobs {
   line_sparse_attention<B> attention_;
 };
 
+/// Passes over plans.
+template <class B>
+struct dense_of_host_jobs : attention_of_host_jobs<B> {
+  using attention_of_host_jobs<B>::attention_of_host_jobs;
+  template <class Element>
+  void prefill(std::span<prefill_job<Element> const> jobs) {
+    std::vector<prefill_job<Element>> dense(jobs.begin(), jobs.end());
+    for (auto& job : dense) { job.plan = nullptr; }
+    attention_of_host_jobs<B>::prefill(std::span<prefill_job<Element> const>(dense));
+  }
+};
+
+/// Forgets the token that was generated last.
+template <class B>
+struct decode_is_late : attention_of_host_jobs<B> {
+  using attention_of_host_jobs<B>::attention_of_host_jobs;
+  template <class Element>
+  void decode(std::span<decode_job<Element> const> jobs) {
+    std::vector<decode_job<Element>> late(jobs.begin(), jobs.end());
+    for (auto& job : late) { job.parts[1].tokens = std::max(0, job.parts[1].tokens - 1); }
+    attention_of_host_jobs<B>::decode(std::span<decode_job<Element> const>(late));
+  }
+};
+
+// Tensor cores round queries and weights: twice a rounding * (1 + 8) for the cases' numbers, by what attention/matrix_attend_kernel.hpp says.
+template <class Element>
+constexpr double tolerance = std::is_same_v<Element, float> ? 3e-6 : 2 * rounding<Element> * 9;
+
 }  // namespace
 
-TEST_CASE_TEMPLATE("line-sparse attention on a device keeps the laws", Element, float, f16) {
-  // Tensor cores round queries and weights: 2 * 2^-11 * (1 + 8) for the cases' numbers, by what attention/matrix_attend_kernel.hpp says.
-  double const tolerance = std::is_same_v<Element, float> ? 3e-6 : 0x1p-10 * 9;
+TEST_CASE_TEMPLATE("line-sparse attention on a device keeps the laws", Element, float, bf16, f16) {
   each_device(
-      [&](auto const& b) {
+      [](auto const& b) {
         attention_of_host_jobs<std::remove_cvref_t<decltype(b)>> attention(b);
-        testing::attention_laws<Element>(attention, tolerance);
+        CHECK_NOTHROW(testing::attention_laws<Element>(attention, tolerance<Element>));
+      },
+      1);
+}
+
+TEST_CASE_TEMPLATE("attention on a device that breaks a law is told", Element, float, bf16, f16) {
+  each_device(
+      [](auto const& b) {
+        dense_of_host_jobs<std::remove_cvref_t<decltype(b)>> dense(b);
+        testing::prefill_case const planned{64, 400, 2, 1, 64, testing::plan_shape::band_and_verticals, 0, testing::kv_layout::paged};
+        CHECK_THROWS_AS(testing::prefill_law<Element>(dense, planned, tolerance<Element>), testing::law_broken);
+        decode_is_late<std::remove_cvref_t<decltype(b)>> late(b);
+        CHECK_THROWS_AS(testing::decode_law<Element>(late, {.tokens = 2, .generated = 1}, tolerance<Element>), testing::law_broken);
       },
       1);
 }

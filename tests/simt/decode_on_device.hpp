@@ -4,8 +4,10 @@
 #include <vector>
 
 #include <loopserve/attention/attention_jobs.hpp>
+#include <loopserve/ops/copy.cuh>
+#include <loopserve/testing/backend_memory.hpp>
 
-#include "device_kv.hpp"
+#include "device_test.hpp"
 
 namespace loopserve::device_test {
 
@@ -38,7 +40,7 @@ class decode_on_device {
  private:
   index_t heads_, dim_;
   int first_position_;
-  device_kv<B, Element> first_, second_;
+  testing::uploaded_kv<B const, Element> first_, second_;
   typename B::template buffer<float> q_, out_;
 };
 

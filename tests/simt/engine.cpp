@@ -40,17 +40,19 @@ struct loud_in_bf16 : loud {
 };
 
 template <class Config>
-engine_options<Config> options_of() {
+engine_options<Config> options_of(int chunk_tokens = 16) {
   engine_options<Config> o;
-  o.chunk_tokens = 16;
+  o.chunk_tokens = chunk_tokens;
   if constexpr (requires { o.selector.fall_back; }) {
     o.selector.fall_back = false;
     o.selector.local = 4;
     o.selector.sinks = 2;
+    o.selector.rows = 8;  // each is long work for the emulator
+    o.selector.last_rows = 4;
   }
   if constexpr (requires { o.compressor.budget; }) { o.compressor.budget = kv_budget{16}; }
-  if constexpr (requires { o.compressor.interval; }) { o.compressor.interval = 4; }
-  if constexpr (requires { o.compressor.core.interval; }) { o.compressor.core.interval = 4; }
+  if constexpr (requires { o.compressor.interval; }) { o.compressor.interval = 3; }
+  if constexpr (requires { o.compressor.core.interval; }) { o.compressor.core.interval = 3; }
   return o;
 }
 
@@ -97,24 +99,21 @@ void same_answers(std::vector<std::string> const& said, int max_tokens) {
 }  // namespace
 
 TEST_CASE("greedy answers are the reference's: nothing skipped, chosen again, recalled, and all of it at once over chosen lines") {
-  same_answers<dense, device>({budget_note, code_note}, 16);
-  same_answers<reselecting, device>({budget_note, code_note}, 10);
-  same_answers<whole, device>({budget_note, code_note}, 10);
+  same_answers<dense, device>({budget_note, code_note}, 12);
+  same_answers<reselecting, device>({budget_note, code_note}, 8);
+  same_answers<whole, device>({budget_note, code_note}, 8);
   same_answers<whole, adverse_device>({budget_note}, 3);
 }
 
 TEST_CASE("rewound, forked, cancelled: what comes after is what would have come") {
   using config = whole<device>;
-  engine<config> e(demo_model, options_of<config>());
-  auto chat = e.open({.max_tokens = 6});
+  engine<config> e(demo_model, options_of<config>(32));
+  auto chat = e.open({.max_tokens = 5});
   auto const first = chat.say(budget_note).text();
   auto const second = chat.say(code_note).text();
   CHECK_FALSE(first.empty());
   chat.rewind(1);
   auto other = chat.fork();
-  CHECK(chat.say(code_note).text() == second);
-  CHECK(other.say(code_note).text() == second);
-  chat.rewind(1);
   {
     auto cut_short = chat.say(code_note);
     for (auto const& piece : cut_short) {
@@ -125,6 +124,7 @@ TEST_CASE("rewound, forked, cancelled: what comes after is what would have come"
   CHECK(chat.reports().back().finish == finish_reason::cancelled);
   chat.rewind(1);
   CHECK(chat.say(code_note).text() == second);
+  CHECK(other.say(code_note).text() == second);
 }
 
 TEST_CASE("conversations that are answered together get what each gets alone") {
@@ -132,11 +132,11 @@ TEST_CASE("conversations that are answered together get what each gets alone") {
   std::vector<std::string> const said = {budget_note, code_note, "The silver fox code is 12. What is the silver fox code?"};
   std::vector<std::string> alone, together;
   for (auto const& s : said) {
-    engine<config> e(demo_model, options_of<config>());
+    engine<config> e(demo_model, options_of<config>(32));
     auto chat = e.open({.max_tokens = 5});
     alone.push_back(chat.say(s).text());
   }
-  engine<config> e(demo_model, options_of<config>());
+  engine<config> e(demo_model, options_of<config>(32));
   std::vector<conversation<config>> chats;
   std::vector<answer<config>> answers;
   chats.reserve(said.size());
@@ -194,12 +194,12 @@ TEST_CASE("steps of an answer are replayed, and only what must differ from the l
 #if !LOOPSERVE_CUDA_COMPILER
 TEST_CASE("later steps of an answer hold no more of the device's memory than the first ones, and a conversation gives all back") {
   using config = whole<device>;
-  engine<config> e(demo_model, options_of<config>());
+  engine<config> e(demo_model, options_of<config>(32));
   auto& memory = simt::device_memory::instance();
   index_t held_after_first = 0;
   for (int round = 0; round < 2; ++round) {
     {
-      auto chat = e.open({.max_tokens = 14});
+      auto chat = e.open({.max_tokens = 11});
       int pieces = 0;
       index_t most = 0;  // in the first steps: the first choice, and one by observed queries
       auto said = chat.say(budget_note);

@@ -9,8 +9,10 @@
 #include <vector>
 
 #include <loopserve/attention/attention_jobs.hpp>
+#include <loopserve/ops/copy.cuh>
+#include <loopserve/testing/backend_memory.hpp>
 
-#include "device_kv.hpp"
+#include "device_test.hpp"
 
 namespace loopserve::device_test {
 
@@ -78,7 +80,7 @@ class prefill_on_device {
   std::array<index_t, 3> extents_, strides_;
   bool planned_;
   int window_;
-  device_kv<B, Element> kv_;
+  testing::uploaded_kv<B const, Element> kv_;
   plan_on_device<B> plan_;
   typename B::template buffer<float> q_, out_;
 };

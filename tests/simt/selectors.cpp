@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
-#include <cstring>
 #include <span>
 
 #include <loopserve/attention/dense.cuh>
 #include <loopserve/attention/line_sparse.cuh>
+#include <loopserve/ops/copy.cuh>
 #include <loopserve/prefill/a_shape.cuh>
 #include <loopserve/prefill/any_selector.hpp>
 #include <loopserve/prefill/choose_lines.cuh>
@@ -21,58 +21,26 @@ namespace {
 
 reference const oracle(1);
 
-/// A plan as the host reads it.
-struct read_plan {
-  std::vector<int> verticals, slashes, counts;
-  std::vector<unsigned char> dense;
-  std::vector<float> covered;
-  line_plan_view view;
-
-  template <class B>
-  read_plan(B const& b, line_plan_view there) : view(there) {
-    auto const get = [&](auto const* from, index_t count) {
-      std::vector<std::remove_cvref_t<decltype(*from)>> to(static_cast<std::size_t>(count));
-      b.copy_to_host(to.data(), from, count * static_cast<index_t>(sizeof(*from)));
-      return to;
-    };
-    verticals = get(there.verticals, there.heads * there.stride);
-    slashes = get(there.slashes, there.heads * there.stride);
-    counts = get(there.vertical_counts, there.heads);
-    auto const more = get(there.slash_counts, there.heads);
-    counts.insert(counts.end(), more.begin(), more.end());
-    dense = get(there.dense, there.heads);
-    covered = get(there.covered, there.heads);
-    view.verticals = verticals.data();
-    view.slashes = slashes.data();
-    view.vertical_counts = counts.data();
-    view.slash_counts = counts.data() + there.heads;
-    view.dense = dense.data();
-    view.covered = covered.data();
-  }
-
-  std::vector<std::vector<int>> lines() const {
-    std::vector<std::vector<int>> all;
-    for (int h = 0; h < view.heads; ++h) {
-      for (bool const slashes_too : {false, true}) {
-        all.push_back(view.dense[h] != 0 ? std::vector<int>{-1} : testing::lines_of(view, h, slashes_too));
-      }
+/// Each head's verticals and slashes; -1 for a dense head.
+std::vector<std::vector<int>> lines_of(testing::downloaded_plan const& plan) {
+  std::vector<std::vector<int>> all;
+  auto const& view = plan.view();
+  for (int h = 0; h < view.heads; ++h) {
+    for (bool const slashes_too : {false, true}) {
+      all.push_back(view.dense[h] != 0 ? std::vector<int>{-1} : testing::lines_of(view, h, slashes_too));
     }
-    return all;
   }
-};
-
-struct host_memory {
-  void copy_to_host(void* to, void const* from, index_t bytes) const { std::memcpy(to, from, static_cast<std::size_t>(bytes)); }
-};
+  return all;
+}
 
 template <class B, class Selector, class Element>
-read_plan selected(B const& b, Selector& selector, testing::chunk_case<Element>& c, prefill_site site, int page_shift = 30) {
+testing::downloaded_plan selected(B const& b, Selector& selector, testing::chunk_case<Element>& c, prefill_site site, int page_shift = 30) {
   line_plan<B const> plan(b);
   auto const kv = kv_of(b, c.kv, page_shift);
   auto const q = on_device(b, c.q);
   plan.reset(static_cast<int>(c.view.extent(1)), static_cast<int>(c.view.extent(0)), c.kv.view().length());
   selector.select(site, tensor_view<float const, 3>(q.data(), c.view.extents()), kv.view(), plan.view());
-  return read_plan(b, plan.view());
+  return {b, plan.view()};
 }
 
 /// Mean attention on a head's lines over the rows it was judged by, from scores in float64.
@@ -107,14 +75,14 @@ void keeps_the_laws(online_vertical_slash_options const& o, int head_dim, int pa
       testing::chunk_case<Element> c(rows, keys, 2, 1, head_dim, static_cast<std::uint64_t>(keys));
       prefill_site const site{1, 2, 3, 4};
       auto const plan = selected(b, selector, c, site, page_shift);
-      CHECK_NOTHROW(testing::require_sound_plan(plan.view, "a plan"));
-      if (keys <= 200) { CHECK(selected(b, other, c, site, page_shift).lines() == plan.lines()); }
-      for (int h = 0; h < plan.view.heads; ++h) {
-        if (plan.view.dense[h] != 0) { continue; }
+      CHECK_NOTHROW(testing::require_sound_plan(plan.view(), "a plan"));
+      if (keys <= 200) { CHECK(lines_of(selected(b, other, c, site, page_shift)) == lines_of(plan)); }
+      for (int h = 0; h < plan.view().heads; ++h) {
+        if (plan.view().dense[h] != 0) { continue; }
         ++sparse;
-        double const found = covered(c, plan.view, h, selector.sampled(site, h, rows));
+        double const found = covered(c, plan.view(), h, selector.sampled(site, h, rows));
         CHECK(found >= o.alpha - 1e-5);
-        CHECK(!(std::fabs(plan.covered[static_cast<std::size_t>(h)] - found) > 1e-5));
+        CHECK(!(std::fabs(plan.view().covered[h] - found) > 1e-5));
       }
     }
     CHECK(sparse > 0);
@@ -144,14 +112,15 @@ TEST_CASE("a plan does not depend on the schedule, nor on how many heads are loo
       line_plan<backend_type const> plan(b);
       plan.reset(6, 120, 333);
       choose_lines(b, choice, tensor_view<float const, 3>(q.data(), c.view.extents()), kv.view(), plan.view(), none, held);
-      auto const read = read_plan(b, plan.view());
-      auto const lines = read.lines();
+      testing::downloaded_plan const read(b, plan.view());
+      auto const lines = lines_of(read);
+      std::vector<float> const covers(read.view().covered, read.view().covered + 6);
       if (first.empty()) {
         first = lines;
-        covered = read.covered;
+        covered = covers;
       }
       CHECK(lines == first);
-      CHECK(read.covered == covered);
+      CHECK(covers == covered);
     }
     line_plan<backend_type const> other(b);
     other.reset(6, 120, 332);
@@ -173,11 +142,11 @@ TEST_CASE("where a score is not a number a head keeps what is forced and does no
   each_device([&](auto const& b) {
     online_vertical_slash<std::remove_cvref_t<decltype(b)> const> there(b, o);
     auto const got = selected(b, there, c, {});
-    for (std::size_t h = 0; h < 4; ++h) { CHECK(std::isnan(got.covered[h]) == std::isnan(want.view().covered[h])); }
-    CHECK(std::isnan(got.covered[0]));
-    CHECK(got.covered[2] >= 0.9F);
-    CHECK(testing::lines_of(got.view, 1, false) == std::vector<int>{0, 1, 2});
-    CHECK(testing::lines_of(got.view, 1, true) == std::vector<int>{0, 1});
+    for (int h = 0; h < 4; ++h) { CHECK(std::isnan(got.view().covered[h]) == std::isnan(want.view().covered[h])); }
+    CHECK(std::isnan(got.view().covered[0]));
+    CHECK(got.view().covered[2] >= 0.9F);
+    CHECK(testing::lines_of(got.view(), 1, false) == std::vector<int>{0, 1, 2});
+    CHECK(testing::lines_of(got.view(), 1, true) == std::vector<int>{0, 1});
   });
 }
 
@@ -199,15 +168,15 @@ TEST_CASE(
       auto const view = plan.view();
       prefill_job<bf16> const job{queries, kv.view(), &view, 0, tensor_view<float, 3>(out.data(), c.view.extents())};
       attend_lines(b, std::span<prefill_job<bf16> const>(&job, 1));
-      auto const chosen = read_plan(b, view);
+      testing::downloaded_plan const chosen(b, view);
       std::vector<float> want(c.q.size());
-      prefill_job<bf16> const same{c.view, c.kv.view(), local == keys ? nullptr : &chosen.view, 0,
+      prefill_job<bf16> const same{c.view, c.kv.view(), local == keys ? nullptr : &chosen.view(), 0,
                                    tensor_view<float, 3>(want.data(), c.view.extents())};
       if (local == keys) {
-        CHECK(union_cells(chosen.view, 3) == causal_cells(rows, keys));
+        CHECK(union_cells(chosen.view(), 3) == causal_cells(rows, keys));
         attend_dense(oracle, std::span<prefill_job<bf16> const>(&same, 1));
       } else {
-        CHECK(union_cells(chosen.view, 3) < causal_cells(rows, keys));
+        CHECK(union_cells(chosen.view(), 3) < causal_cells(rows, keys));
         attend_lines(oracle, std::span<prefill_job<bf16> const>(&same, 1));
       }
       CHECK(worst(on_host(b, out), want) <= 3e-6);
@@ -245,10 +214,10 @@ TEST_CASE("fixed selectors on a device are the host's") {
       line_plan<reference const> plan(oracle);
       plan.reset(3, 20, 160);
       here.select({}, c.view, c.kv.view(), plan.view());
-      auto const got = selected(b, there, c, {}), want = read_plan(host_memory{}, plan.view());
-      CHECK(got.lines() == want.lines());
-      CHECK(got.counts == want.counts);
-      CHECK(std::isnan(got.covered[2]) == std::isnan(want.covered[2]));
+      auto const got = selected(b, there, c, {});
+      testing::downloaded_plan const want(oracle, plan.view());
+      CHECK(lines_of(got) == lines_of(want));
+      CHECK(std::isnan(got.view().covered[2]) == std::isnan(want.view().covered[2]));
     }
     // More lines than keys, and none at all.
     for (auto [sinks, local] : {std::pair{200, 3}, {2, 200}, {1, 150}, {150, 1}, {0, 0}}) {
@@ -258,9 +227,9 @@ TEST_CASE("fixed selectors on a device are the host's") {
       want.reset(3, 20, 160);
       declare_a_shape(b, plan.view(), sinks, local);
       declare_a_shape(oracle, want.view(), sinks, local);
-      auto const got = read_plan(b, plan.view());
-      CHECK(got.lines() == read_plan(host_memory{}, want.view()).lines());
-      CHECK(got.dense == std::vector<unsigned char>(3, 0));
+      testing::downloaded_plan const got(b, plan.view());
+      CHECK(lines_of(got) == lines_of(testing::downloaded_plan(oracle, want.view())));
+      CHECK(std::count(got.view().dense, got.view().dense + 3, 0) == 3);
     }
     testing::chunk_case<bf16> c(20, 160, 3, 1, 8, 1);
     any_selector_options o;
@@ -268,7 +237,7 @@ TEST_CASE("fixed selectors on a device are the host's") {
     for (auto const* const name : {"dense", "a_shape", "online_vertical_slash"}) {
       o.name = name;
       any_selector<backend_type> selector(b, o);
-      CHECK((selected(b, selector, c, {}).dense[1] == 1) == (o.name != "a_shape"));  // too short a context for lines
+      CHECK((selected(b, selector, c, {}).view().dense[1] == 1) == (o.name != "a_shape"));  // too short a context for lines
     }
   });
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <loopserve/attention/attention_jobs.hpp>
+#include <loopserve/core/rng.hpp>
 #include <loopserve/testing/kv_world.hpp>
 
 namespace loopserve::testing {
@@ -119,14 +120,29 @@ inline std::vector<prefill_case> prefill_cases() {
   return {
       {1, 1, 1, 1, 64, none, 0, token},          {1, 1, 2, 1, 32, slash_zero_only, 0, head},  {1, 517, 4, 2, 64, none, 0, paged},
       {1, 517, 4, 1, 64, scattered, 0, paged},    {2, 63, 2, 2, 8, scattered, 0, token},        {5, 5, 3, 3, 24, none, 0, head},
-      {17, 17, 2, 1, 48, band_and_verticals, 0, token}, {31, 450, 2, 1, 96, none, 0, paged},   {33, 65, 8, 1, 32, band_and_verticals, 0, head},
+      {17, 17, 2, 1, 48, band_and_verticals, 0, token}, {31, 450, 8, 1, 96, none, 0, paged},   {33, 65, 8, 1, 32, band_and_verticals, 0, head},
       {64, 64, 2, 2, 128, none, 0, token},        {64, 1024, 2, 2, 64, band_and_verticals, 0, token}, {65, 129, 4, 4, 8, all_slashes, 0, paged},
       {77, 900, 2, 1, 128, scattered, 0, paged},  {100, 100, 2, 1, 64, all_verticals, 0, head}, {127, 1999, 2, 2, 32, band_and_verticals, 0, paged},
-      {128, 640, 4, 1, 64, mixed, 0, token},      {129, 777, 3, 1, 24, mixed, 0, paged},        {200, 333, 2, 1, 48, slash_zero_only, 0, token},
+      {128, 640, 4, 1, 64, mixed, 0, token},      {129, 777, 3, 1, 24, mixed, 0, paged},        {200, 333, 2, 1, 80, slash_zero_only, 0, token},
       {255, 2000, 1, 1, 128, band_and_verticals, 0, head}, {300, 300, 2, 1, 96, scattered, 0, token}, {300, 2000, 2, 1, 64, scattered, 0, paged},
       {300, 2000, 1, 1, 64, none, 0, token},      {150, 700, 2, 1, 64, none, 100, paged},       {90, 500, 2, 2, 32, none, 1, token},
       {64, 400, 2, 1, 64, band_and_verticals, 64, paged}, {40, 80, 2, 1, 24, scattered, 1000, head}, {300, 301, 1, 1, 64, all_slashes, 0, token},
   };
+}
+
+/// Every head size that has a kernel of its own and one that has not, with every number of query heads to a KV head; sizes, plans and layouts drawn.
+inline std::vector<prefill_case> drawn_prefill_cases() {
+  std::vector<prefill_case> cases;
+  counter_rng const random{41};
+  std::uint64_t draw = 0;
+  auto const below = [&](int n) { return static_cast<int>(random.below(draw++, static_cast<std::uint64_t>(n))); };
+  for (int const head_dim : {32, 64, 80, 96, 128}) {
+    for (int const group : {1, 2, 4, 8}) {
+      int const kv_heads = group == 1 ? 2 : 1, rows = 1 + below(300 / group), keys = rows + below(2001 - rows);
+      cases.push_back({rows, keys, group * kv_heads, kv_heads, head_dim, static_cast<plan_shape>(below(7)), 0, static_cast<kv_layout>(below(3))});
+    }
+  }
+  return cases;
 }
 
 inline std::vector<prefill_case> ragged_prefill_cases() {

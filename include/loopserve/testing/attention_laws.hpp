@@ -143,7 +143,9 @@ void decode_batch_law(Attention& attention, std::vector<decode_case> const& shap
 template <class Element, class Attention>
 void attention_laws(Attention& attention, double tolerance) {
   for (auto const& shape : prefill_cases()) { prefill_law<Element>(attention, shape, tolerance); }
+  for (auto const& shape : drawn_prefill_cases()) { prefill_law<Element>(attention, shape, tolerance); }
   for (auto const& shape : decode_cases()) { decode_law<Element>(attention, shape, tolerance); }
+  for (auto const& shape : drawn_decode_cases()) { decode_law<Element>(attention, shape, tolerance); }
   prefill_batch_law<Element>(attention, ragged_prefill_cases());
   decode_batch_law<Element>(attention, ragged_decode_cases());
 }

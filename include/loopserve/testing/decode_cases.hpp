@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <loopserve/attention/attention_jobs.hpp>
+#include <loopserve/core/rng.hpp>
 #include <loopserve/testing/kv_world.hpp>
 
 namespace loopserve::testing {
@@ -111,10 +112,25 @@ inline std::vector<decode_case> decode_cases() {
   return {
       {1, 0, 1, 1, 64, false, 0, token},      {1, 1, 2, 1, 32, false, 0, head},        {65, 3, 4, 2, 64, true, 0, paged},
       {700, 17, 8, 1, 128, false, 0, paged},   {1024, 0, 4, 4, 64, false, 0, token},    {1025, 1, 4, 1, 96, true, 0, head},
-      {2000, 130, 6, 3, 24, true, 0, paged},   {333, 5, 2, 1, 8, false, 100, token},    {900, 40, 4, 2, 48, true, 1500, token},
+      {2000, 130, 6, 3, 24, true, 0, paged},   {333, 5, 2, 1, 8, false, 100, token},    {900, 40, 4, 2, 80, true, 1500, token},
       {0, 19, 4, 2, 64, false, 0, token},      {50, 7, 2, 1, 64, false, 57, paged},     {50, 7, 2, 1, 64, false, 53, paged},
       {5000, 64, 4, 2, 64, false, 2500, paged}, {3000, 0, 8, 2, 32, true, 0, token}, {2, 0, 4, 2, 64, true, 0, head},
   };
+}
+
+/// Every head size that has a kernel of its own and one that has not, with every number of query heads to a KV head; sizes and layouts drawn.
+inline std::vector<decode_case> drawn_decode_cases() {
+  std::vector<decode_case> cases;
+  counter_rng const random{43};
+  std::uint64_t draw = 0;
+  auto const below = [&](int n) { return static_cast<int>(random.below(draw++, static_cast<std::uint64_t>(n))); };
+  for (int const head_dim : {32, 64, 80, 96, 128}) {
+    for (int const group : {1, 2, 4, 8}) {
+      int const kv_heads = 1 + below(3), tokens = 1 + below(2000), generated = below(100);
+      cases.push_back({tokens, generated, group * kv_heads, kv_heads, head_dim, below(2) == 1, 0, static_cast<kv_layout>(below(3))});
+    }
+  }
+  return cases;
 }
 
 inline std::vector<decode_case> ragged_decode_cases() {

@@ -9,6 +9,8 @@
 #include <loopserve/attention/decode.hpp>
 #include <loopserve/kv/kv_policy.hpp>
 #include <loopserve/kv/working_set.hpp>
+#include <loopserve/ops/top_k.hpp>
+#include <loopserve/testing/backend_memory.hpp>
 #include <loopserve/testing/host_kv.hpp>
 #include <loopserve/testing/law.hpp>
 
@@ -16,6 +18,17 @@ namespace loopserve::testing {
 
 /// What a policy kept for one token in one layer: a list for each KV head, or nothing for the whole context.
 using kept_lists = std::optional<std::vector<std::vector<int>>>;
+
+/// What the lists hold, wherever they lie.
+template <class Backend>
+kept_lists lists_of(Backend& b, kept_rows<Backend>& keep) {
+  if (keep.all()) { return std::nullopt; }
+  std::vector<std::vector<int>> lists;
+  auto const view = keep.view();
+  auto const counts = downloaded(b, view.counts, view.kv_heads);
+  for (int h = 0; h < view.kv_heads; ++h) { lists.push_back(downloaded(b, view.rows + h * view.stride, counts[static_cast<std::size_t>(h)])); }
+  return lists;
+}
 
 /// The shape of the policy laws' little model.
 struct policy_case {
@@ -37,6 +50,7 @@ class policy_run {
     for (int l = 0; l < c.layers; ++l) {
       keep_.emplace_back(b);
       contexts_.emplace_back(c.context, c.kv_heads, c.head_dim).fill(c.seed * 100 + static_cast<std::uint64_t>(l), 1.5);
+      there_.emplace_back();
     }
   }
 
@@ -48,16 +62,22 @@ class policy_run {
       auto& from = const_cast<kept_rows<backend_type>&>(keep_[l]);
       if (from.all()) { continue; }
       auto const lists = from.view();
-      auto const to = copy.keep_[l].lists(lists.kv_heads, static_cast<int>(lists.stride));
-      for (int h = 0; h < lists.kv_heads; ++h) {
-        to.counts[h] = lists.counts[h];
-        std::copy_n(lists.rows + h * lists.stride, lists.counts[h], to.rows + h * to.stride);
-      }
+      copy_kept(*backend_, lists, copy.keep_[l].lists(lists.kv_heads, static_cast<int>(lists.stride)));
     }
     return copy;
   }
 
-  host_kv<Element>& context(int layer) { return contexts_[static_cast<std::size_t>(layer)]; }
+  /// The host's, to be read and changed: a view that kv() gave before is no longer good.
+  host_kv<Element>& context(int layer) {
+    there_[static_cast<std::size_t>(layer)].reset();
+    return contexts_[static_cast<std::size_t>(layer)];
+  }
+  /// The backend's.
+  kv_view<Element> kv(int layer) {
+    auto const at = static_cast<std::size_t>(layer);
+    if (!there_[at]) { there_[at].emplace(*backend_, contexts_[at].view()); }
+    return there_[at]->view();
+  }
   Policy& policy() { return policy_; }
   policy_case const& shape() const { return case_; }
 
@@ -69,24 +89,26 @@ class policy_run {
   void begin(std::uint64_t stream = 5) {
     int const rows = std::min(64, case_.context);
     for (int l = 0; l < case_.layers; ++l) {
-      auto const tail = queries(l, -1, rows, stream);
-      begin(l, tensor_view<float const, 3>(tail.data(), {rows, case_.heads, case_.head_dim}));
+      begin(l, queries(l, -1, rows, stream));
     }
   }
-  void begin(int layer, tensor_view<float const, 3> tail) {
+  /// `tail`: (rows, heads, head_dim), the last input rows.
+  void begin(int layer, std::vector<float> const& tail) {
     keep_[static_cast<std::size_t>(layer)].keep_all();
-    policy_.begin_turn(layer, tail, context(layer).view());
+    auto const its = uploaded(*backend_, tail);
+    index_t const row = index_t{case_.heads} * case_.head_dim;
+    policy_.begin_turn(layer, tensor_view<float const, 3>(its.data(), {its.size() / row, case_.heads, case_.head_dim}), kv(layer));
   }
 
   /// One generated token with this query (heads, head_dim) in one layer.
   kept_lists token(int layer, std::vector<float> const& query) {
     auto& keep = keep_[static_cast<std::size_t>(layer)];
-    tensor_view<float const, 2> const q(query.data(), {case_.heads, case_.head_dim});
-    auto const kv = context(layer).view();
+    auto const its = uploaded(*backend_, query);
+    tensor_view<float const, 2> const q(its.data(), {case_.heads, case_.head_dim});
     policy_.observe(layer, q);
-    if (policy_.due(layer)) { policy_.choose(layer, kv, keep); }
-    if constexpr (recalling_policy<Policy>) { policy_.recall(layer, q, kv, keep); }
-    return lists(keep);
+    if (policy_.due(layer)) { policy_.choose(layer, kv(layer), keep); }
+    if constexpr (recalling_policy<Policy>) { policy_.recall(layer, q, kv(layer), keep); }
+    return lists_of(*backend_, keep);
   }
 
   /// Token t of a stream in all layers.
@@ -105,19 +127,12 @@ class policy_run {
   kept_rows<backend_type>& keep(int layer) { return keep_[static_cast<std::size_t>(layer)]; }
 
  private:
-  static kept_lists lists(kept_rows<backend_type>& keep) {
-    if (keep.all()) { return std::nullopt; }
-    std::vector<std::vector<int>> out;
-    auto const view = keep.view();
-    for (int h = 0; h < view.kv_heads; ++h) { out.emplace_back(view.rows + h * view.stride, view.rows + h * view.stride + view.counts[h]); }
-    return out;
-  }
-
   policy_case case_;
   backend_type* backend_;
   Policy policy_;
   std::vector<kept_rows<backend_type>> keep_;
   std::vector<host_kv<Element>> contexts_;
+  std::vector<std::optional<uploaded_kv<backend_type, Element>>> there_;
 };
 
 /// Is `token` attended in every KV head of these lists?

@@ -9,6 +9,7 @@
 #include <loopserve/attention/dense.hpp>
 #include <loopserve/attention/line_sparse.hpp>
 #include <loopserve/prefill/prefill_selector.hpp>
+#include <loopserve/testing/backend_memory.hpp>
 #include <loopserve/testing/host_kv.hpp>
 #include <loopserve/testing/law.hpp>
 
@@ -26,13 +27,55 @@ struct chunk_case {
   tensor_view<float const, 3> view;
 };
 
-/// A plan for the chunk, as the engine asks for it.
+/// A chunk in the backend's memory, as a selector and attention are given it.
+template <class Backend, class Element>
+struct uploaded_chunk {
+  uploaded_chunk(Backend& b, chunk_case<Element>& c)
+      : queries(uploaded(b, c.q)), keys(b, c.kv.view()), q(queries.data() + (c.view.data() - c.q.data()), c.view.extents()), kv(keys.view()) {}
+
+  typename Backend::template buffer<float> queries;
+  uploaded_kv<Backend, Element> keys;
+  tensor_view<float const, 3> q;
+  kv_view<Element> kv;
+};
+
+/// A copy of a plan of the backend's memory as the host reads it.
+class downloaded_plan {
+ public:
+  template <class Backend>
+  downloaded_plan(Backend& b, line_plan_view there)
+      : vertical_counts_(downloaded(b, there.vertical_counts, there.heads)),
+        slash_counts_(downloaded(b, there.slash_counts, there.heads)),
+        dense_(downloaded(b, there.dense, there.heads)),
+        covered_(downloaded(b, there.covered, there.heads)),
+        lines_(static_cast<std::size_t>(2 * there.heads * there.stride), -1),
+        view_{there.heads, there.rows, there.keys, there.stride, lines_.data(), lines_.data() + there.heads * there.stride,
+              vertical_counts_.data(), slash_counts_.data(), dense_.data(), covered_.data()} {
+    for (int h = 0; h < there.heads; ++h) {
+      index_t const list = h * there.stride;
+      std::ranges::copy(downloaded(b, there.verticals + list, vertical_counts_[static_cast<std::size_t>(h)]), view_.verticals + list);
+      std::ranges::copy(downloaded(b, there.slashes + list, slash_counts_[static_cast<std::size_t>(h)]), view_.slashes + list);
+    }
+  }
+  downloaded_plan(downloaded_plan&&) = default;  // vectors keep their memory, and the view what it points to
+
+  line_plan_view const& view() const { return view_; }
+
+ private:
+  std::vector<int> vertical_counts_, slash_counts_;
+  std::vector<unsigned char> dense_;
+  std::vector<float> covered_;
+  std::vector<int> lines_;
+  line_plan_view view_;
+};
+
+/// A plan for the chunk, as the engine asks for it, in the backend's memory.
 template <class Selector, class Element>
-line_plan<typename Selector::backend_type> plan_of(typename Selector::backend_type& b, Selector& selector, chunk_case<Element>& c, prefill_site site) {
+line_plan<typename Selector::backend_type> plan_of(typename Selector::backend_type& b, Selector& selector,
+                                                   uploaded_chunk<typename Selector::backend_type, Element> const& c, prefill_site site) {
   line_plan<typename Selector::backend_type> plan(b);
-  auto const kv = c.kv.view();
-  plan.reset(static_cast<int>(c.view.extent(1)), static_cast<int>(c.view.extent(0)), kv.length());
-  selector.select(site, c.view, kv, plan.view());
+  plan.reset(static_cast<int>(c.q.extent(1)), static_cast<int>(c.q.extent(0)), c.kv.length());
+  selector.select(site, c.q, c.kv, plan.view());
   return plan;
 }
 
@@ -66,15 +109,17 @@ void law_plans_are_sound(typename Selector::backend_type& b, typename Selector::
   Selector selector(b, o), other(b, o);
   for (auto [rows, keys] : {std::pair{1, 1}, {1, 100}, {33, 33}, {70, 200}, {130, 1100}}) {
     chunk_case<Element> c(rows, keys, 4, 2, 16, static_cast<std::uint64_t>(keys));
+    uploaded_chunk<typename Selector::backend_type, Element> const chunk(b, c);
     prefill_site const site{1, 2, 3, 4};
-    auto first = plan_of(b, selector, c, site), again = plan_of(b, selector, c, site), apart = plan_of(b, other, c, site);
-    require_sound_plan(first.view(), "a plan");
+    auto const planned = [&](Selector& by) { return downloaded_plan(b, plan_of(b, by, chunk, site).view()); };
+    auto const made = planned(selector), again = planned(selector), apart = planned(other);
+    auto const first = made.view();
+    require_sound_plan(first, "a plan");
     for (int h = 0; h < 4; ++h) {
-      for (auto* same : {&again, &apart}) {
-        require(first.view().dense[h] == same->view().dense[h], "the same site gives the same plan");
-        if (first.view().dense[h] != 0) { continue; }
-        require(lines_of(first.view(), h, false) == lines_of(same->view(), h, false) && lines_of(first.view(), h, true) == lines_of(same->view(), h, true),
-                "the same site gives the same plan");
+      for (auto const& same : {again.view(), apart.view()}) {
+        require(first.dense[h] == same.dense[h], "the same site gives the same plan");
+        if (first.dense[h] != 0) { continue; }
+        require(lines_of(first, h, false) == lines_of(same, h, false) && lines_of(first, h, true) == lines_of(same, h, true), "the same site gives the same plan");
       }
     }
   }
@@ -82,17 +127,18 @@ void law_plans_are_sound(typename Selector::backend_type& b, typename Selector::
 
 namespace detail {
 
+/// `plan` lies in the backend's memory; null: dense.
 template <class Backend, class Element>
-std::vector<float> attended(Backend& b, tensor_view<float const, 3> q, kv_view<Element> kv, line_plan_view const* plan) {
-  std::vector<float> out(static_cast<std::size_t>(q.size()), 0.0F);
-  prefill_job<Element> const job{q, kv, plan, 0, tensor_view<float, 3>(out.data(), q.extents())};
+std::vector<float> attended(Backend& b, uploaded_chunk<Backend, Element> const& c, line_plan_view const* plan) {
+  auto out = uploaded(b, std::vector<float>(static_cast<std::size_t>(c.q.size()), -7.0F));
+  prefill_job<Element> const job{c.q, c.kv, plan, 0, tensor_view<float, 3>(out.data(), c.q.extents())};
   std::span<prefill_job<Element> const> const jobs(&job, 1);
   if (plan != nullptr) {
     attend_lines(b, jobs);
   } else {
     attend_dense(b, jobs);
   }
-  return out;
+  return downloaded(b, out.data(), out.size());
 }
 
 inline void require_same(float const* found, float const* expected, std::size_t count, double tolerance, std::string const& law) {
@@ -101,23 +147,25 @@ inline void require_same(float const* found, float const* expected, std::size_t 
 
 }  // namespace detail
 
-/// `o` keeps everything: attention on the plan is dense attention, and a second turn's rows come out as in one prefill of both turns.
+/// `o` keeps everything: attention on the plan is dense attention, and a second turn's rows come out as in one prefill of both turns. Attention that rounds
+/// queries and weights to 16 bits needs a `tolerance` of that.
 template <class Selector, class Element>
 void law_everything_is_dense(typename Selector::backend_type& b, typename Selector::options o, double tolerance = 2e-5) {
   Selector selector(b, o);
   chunk_case<Element> whole(150, 150, 4, 2, 32, 7);
-  auto const dense = detail::attended(b, whole.view, whole.kv.view(), nullptr);
-  auto plan = plan_of(b, selector, whole, {});
+  uploaded_chunk<typename Selector::backend_type, Element> const chunk(b, whole);
+  auto const dense = detail::attended(b, chunk, nullptr);
+  auto plan = plan_of(b, selector, chunk, {});
   auto const view = plan.view();
-  require(union_cells(view, 0) == causal_cells(150, 150), "these options must keep everything");
-  auto const sparse = detail::attended(b, whole.view, whole.kv.view(), &view);
+  require(union_cells(downloaded_plan(b, view).view(), 0) == causal_cells(150, 150), "these options must keep everything");
+  auto const sparse = detail::attended(b, chunk, &view);
   detail::require_same(sparse.data(), dense.data(), dense.size(), tolerance, "a plan that keeps everything is dense attention");
   // The second turn: rows 110 .. 149 over all keys.
-  chunk_case<Element> second = whole;
-  second.view = tensor_view<float const, 3>(second.q.data(), whole.view.extents()).rows(110, 40);
+  whole.view = whole.view.rows(110, 40);
+  uploaded_chunk<typename Selector::backend_type, Element> const second(b, whole);
   auto plan2 = plan_of(b, selector, second, {0, 1, 0, 0});
   auto const view2 = plan2.view();
-  auto const turn2 = detail::attended(b, second.view, second.kv.view(), &view2);
+  auto const turn2 = detail::attended(b, second, &view2);
   std::size_t const row = 4 * 32;
   detail::require_same(turn2.data(), dense.data() + 110 * row, 40 * row, tolerance, "turn 2 under it is a one-shot prefill of both");
 }
@@ -132,7 +180,7 @@ void law_covers_alpha(typename Selector::backend_type& b, typename Selector::opt
     chunk_case<Element> c(rows, keys, 4, 2, 16, static_cast<std::uint64_t>(rows));
     auto const kv = c.kv.view();
     prefill_site const site{0, 1, 2, 3};
-    auto made = plan_of(b, selector, c, site);
+    downloaded_plan const made(b, plan_of(b, selector, uploaded_chunk<typename Selector::backend_type, Element>(b, c), site).view());
     auto const plan = made.view();
     for (int h = 0; h < plan.heads; ++h) {
       if (plan.dense[h] != 0) { continue; }
@@ -164,11 +212,11 @@ void law_covers_alpha(typename Selector::backend_type& b, typename Selector::opt
   require(sparse > 0, "the options given make every head dense, so that nothing was tested");
 }
 
-/// Every law of a selector. `o`: ordinary options, sparse on a few hundred keys; `everything`: options that keep every cell.
+/// Every law of a selector. `o`: ordinary options, sparse on a few hundred keys; `everything`: options that keep every cell, by attention as near as `tolerance`.
 template <class Selector, class Element>
-void selector_laws(typename Selector::backend_type& b, typename Selector::options o, typename Selector::options everything) {
+void selector_laws(typename Selector::backend_type& b, typename Selector::options o, typename Selector::options everything, double tolerance = 2e-5) {
   law_plans_are_sound<Selector, Element>(b, o);
-  law_everything_is_dense<Selector, Element>(b, everything);
+  law_everything_is_dense<Selector, Element>(b, everything, tolerance);
   if constexpr (requires { Selector::covering; }) { law_covers_alpha<Selector, Element>(b, o); }
 }
 

@@ -7,10 +7,33 @@
 #include <vector>
 
 #include <loopserve/kv/sketch_cache.hpp>
+#include <loopserve/testing/backend_memory.hpp>
 #include <loopserve/testing/host_kv.hpp>
 #include <loopserve/testing/law.hpp>
 
 namespace loopserve::testing {
+
+/// A copy of a sketch of the backend's memory as the host reads it.
+class downloaded_sketch {
+ public:
+  template <class Backend>
+  downloaded_sketch(Backend& b, key_sketch_view there) : view_(there) {
+    index_t const lists = index_t{there.groups} * there.kv_heads;
+    lo_ = downloaded(b, there.lo, lists * there.head_dim);
+    step_ = downloaded(b, there.step, lists * there.head_dim);
+    codes_ = downloaded(b, there.codes, lists * there.words() * sketch_group);
+    view_.lo = lo_.data();
+    view_.step = step_.data();
+    view_.codes = codes_.data();
+  }
+
+  key_sketch_view const& view() const { return view_; }
+
+ private:
+  key_sketch_view view_;
+  std::vector<f16> lo_, step_;
+  std::vector<std::uint32_t> codes_;
+};
 
 /// What the sketch holds for a channel of a token.
 inline double sketched_key(key_sketch_view s, int token, int head, int channel) {
@@ -45,8 +68,9 @@ void law_sketch_is_near(Backend& b, int bits, int head_dim) {
   auto keys = sketch_case<Element>(200, 2, head_dim, 5);
   auto const kv = keys.view();
   sketch_cache<Backend> cache(b, bits);
-  cache.grow(kv);
-  auto const s = cache.view();
+  cache.grow(uploaded_kv(b, kv).view());
+  downloaded_sketch const held(b, cache.view());
+  auto const s = held.view();
   require(s.groups == 3, "only full groups are sketched");
   auto const q = normal_floats({31}, head_dim);
   for (int h = 0; h < 2; ++h) {
@@ -72,12 +96,16 @@ void law_sketch_scores(Backend& b, int bits, int tokens, int queries, double tol
   int const heads = 6, kv_heads = 2, head_dim = 24;
   auto keys = sketch_case<Element>(tokens, kv_heads, head_dim, 6);
   auto const kv = keys.view();
+  uploaded_kv const there(b, kv);
   sketch_cache<Backend> cache(b, bits);
-  cache.grow(kv);
-  auto const s = cache.view();
+  cache.grow(there.view());
+  downloaded_sketch const held(b, cache.view());
+  auto const s = held.view();
   auto const q = normal_floats({32}, index_t{queries} * heads * head_dim, 0.3);
-  std::vector<float> found(static_cast<std::size_t>(kv_heads * tokens), -1.0F);
-  sketch_scores(b, tensor_view<float const, 3>(q.data(), {queries, heads, head_dim}), kv, s, tensor_view<float, 2>(found.data(), {kv_heads, tokens}));
+  auto const its_q = uploaded(b, q);
+  auto scores = uploaded(b, std::vector<float>(static_cast<std::size_t>(kv_heads * tokens), -1.0F));
+  sketch_scores(b, tensor_view<float const, 3>(its_q.data(), {queries, heads, head_dim}), there.view(), cache.view(), tensor_view<float, 2>(scores.data(), {kv_heads, tokens}));
+  auto const found = downloaded(b, scores.data(), scores.size());
   std::vector<double> expected(found.size(), 0.0), dots(static_cast<std::size_t>(tokens));
   for (int row = 0; row < queries * heads; ++row) {
     int const h = row % heads / (heads / kv_heads);
@@ -101,16 +129,16 @@ void law_sketch_scores(Backend& b, int bits, int tokens, int queries, double tol
 template <class Element, class Backend>
 void law_sketch_grows(Backend& b, int bits) {
   int const tokens = 700;
-  auto keys = sketch_case<Element>(tokens, 2, 16, 7), others = sketch_case<Element>(tokens, 2, 16, 8);
-  auto const kv = keys.view(), other = others.view();
+  auto keys = sketch_case<Element>(tokens, 2, 16, 7), others = sketch_case<Element>(tokens, 2, 16, 8), after = others;
+  std::copy_n(keys.keys.begin(), 130 * 2 * 16, after.keys.begin());
+  uploaded_kv const keys_there(b, keys.view()), others_there(b, others.view()), after_there(b, after.view());
+  auto const kv = keys_there.view(), other = others_there.view();
   sketch_cache<Backend> whole(b, bits), parts(b, bits), cut(b, bits);
   whole.grow(kv);
   for (int length : {1, 63, 64, 65, 200, 200, 321, 640, 700}) { parts.grow(kv.slice(0, length)); }
   cut.grow(kv.slice(0, 130));
-  auto after = sketch_case<Element>(tokens, 2, 16, 8);
-  std::copy_n(keys.keys.begin(), 130 * 2 * 16, after.keys.begin());
-  cut.grow(after.view());  // tokens from 130 on are other ones,
-  cut.truncate(130);       // and go again
+  cut.grow(after_there.view());  // tokens from 130 on are other ones,
+  cut.truncate(130);             // and go again
   cut.grow(kv);
   auto copy = cut.copy();
   cut.truncate(0);
@@ -119,7 +147,9 @@ void law_sketch_grows(Backend& b, int bits) {
   window.grow(kv);
   window.grow(kv.slice(50, 400));
   shifted.grow(kv.slice(50, 400));
-  auto const same = [](key_sketch_view x, key_sketch_view y, std::string const& law) {
+  auto const same = [&](key_sketch_view one, key_sketch_view another, std::string const& law) {
+    downloaded_sketch const held(b, one), expected(b, another);
+    auto const &x = held.view(), &y = expected.view();
     require(x.groups == y.groups, law);
     for (int h = 0; h < x.kv_heads; ++h) {
       for (int t = 0; t < x.groups * sketch_group; ++t) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <loopserve/kv/cache_storage.hpp>
+#include <loopserve/testing/backend_memory.hpp>
 #include <loopserve/testing/host_kv.hpp>
 #include <loopserve/testing/law.hpp>
 
@@ -13,48 +14,41 @@ namespace loopserve::testing {
 
 /// Rows of the law suite: random, a function of stream, layer and place alone.
 struct law_rows {
-  law_rows(cache_shape shape, int layer, int from, int to, int stream)
-      : k(normal_floats({static_cast<std::uint64_t>(stream), 1, static_cast<std::uint64_t>(layer)}, index_t{to} * shape.kv_heads * shape.head_dim)),
-        v(normal_floats({static_cast<std::uint64_t>(stream), 2, static_cast<std::uint64_t>(layer)}, index_t{to} * shape.kv_heads * shape.head_dim)),
-        shape_(shape),
-        from_(from),
-        to_(to) {}
+  law_rows(cache_shape shape, int layer, int tokens, int stream)
+      : k(normal_floats({static_cast<std::uint64_t>(stream), 1, static_cast<std::uint64_t>(layer)}, index_t{tokens} * shape.kv_heads * shape.head_dim)),
+        v(normal_floats({static_cast<std::uint64_t>(stream), 2, static_cast<std::uint64_t>(layer)}, index_t{tokens} * shape.kv_heads * shape.head_dim)) {}
 
-  tensor_view<float const, 3> keys() const { return part(k); }
-  tensor_view<float const, 3> values() const { return part(v); }
-  std::vector<float> k, v;
-
- private:
-  tensor_view<float const, 3> part(std::vector<float> const& all) const {
-    return tensor_view<float const, 3>(all.data(), {to_, shape_.kv_heads, shape_.head_dim}).rows(from_, to_ - from_);
-  }
-  cache_shape shape_;
-  int from_, to_;
+  std::vector<float> k, v;  // (tokens, kv_heads, head_dim)
 };
 
 /// Appends tokens [from, to) of `stream` in every layer.
 template <cache_storage Storage>
-void append_rows(Storage& s, cache_shape shape, sequence_id id, int from, int to, int stream) {
+void append_rows(typename Storage::backend_type& b, Storage& s, cache_shape shape, sequence_id id, int from, int to, int stream) {
   for (int l = 0; l < shape.layers; ++l) {
-    law_rows const rows(shape, l, from, to, stream);
-    s.append(id, l, rows.keys(), rows.values());
+    law_rows const rows(shape, l, to, stream);
+    auto const k = uploaded(b, rows.k), v = uploaded(b, rows.v);
+    auto const part = [&](float const* all) { return tensor_view<float const, 3>(all, {to, shape.kv_heads, shape.head_dim}).rows(from, to - from); };
+    s.append(id, l, part(k.data()), part(v.data()));
   }
 }
 
 /// Tokens [from, to) of the sequence are those of `stream`, converted to the element type, at their own positions.
 template <cache_storage Storage>
-void require_rows(Storage const& s, cache_shape shape, sequence_id id, int from, int to, int stream, std::string const& law) {
+void require_rows(typename Storage::backend_type& b, Storage const& s, cache_shape shape, sequence_id id, int from, int to, int stream, std::string const& law) {
   using element = typename Storage::element_type;
   for (int l = 0; l < shape.layers; ++l) {
-    law_rows const rows(shape, l, 0, to, stream);
-    auto const kv = s.view(id, l);
-    require(kv.length() >= to && s.length(id, l) == kv.length(), law + ": the length is wrong");
+    law_rows const rows(shape, l, to, stream);
+    auto const there = s.view(id, l);
+    require(there.length() >= to && s.length(id, l) == there.length(), law + ": the length is wrong");
+    downloaded_kv const held(b, there);
+    auto const& kv = held.view();
     for (int head = 0; head < shape.kv_heads; ++head) {
       for (int i = from; i < to; ++i) {
         require(kv.position(i, head) == i, law + ": a position moved");
         for (int c = 0; c < shape.head_dim; ++c) {
-          require(static_cast<float>(kv.key(i, head)[c]) == static_cast<float>(static_cast<element>(rows.keys()(i, head, c))) &&
-                      static_cast<float>(kv.value(i, head)[c]) == static_cast<float>(static_cast<element>(rows.values()(i, head, c))),
+          auto const at = static_cast<std::size_t>((index_t{i} * shape.kv_heads + head) * shape.head_dim + c);
+          require(static_cast<float>(kv.key(i, head)[c]) == static_cast<float>(static_cast<element>(rows.k[at])) &&
+                      static_cast<float>(kv.value(i, head)[c]) == static_cast<float>(static_cast<element>(rows.v[at])),
                   law + ": token " + std::to_string(i) + " of layer " + std::to_string(l) + " changed");
         }
       }
@@ -67,14 +61,14 @@ template <cache_storage Storage>
 void law_append_reads_back(typename Storage::backend_type& b, cache_shape shape, typename Storage::options o = {}) {
   Storage s(b, shape, o);
   auto const whole = s.open(), parts = s.open();
-  append_rows(s, shape, whole, 0, 150, 1);
+  append_rows(b, s, shape, whole, 0, 150, 1);
   int at = 0;
   for (int count : {1, 0, 62, 1, 1, 63, 22}) {
-    append_rows(s, shape, parts, at, at + count, 1);
+    append_rows(b, s, shape, parts, at, at + count, 1);
     at += count;
   }
-  require_rows(s, shape, whole, 0, 150, 1, "append at once");
-  require_rows(s, shape, parts, 0, 150, 1, "append in chunks");
+  require_rows(b, s, shape, whole, 0, 150, 1, "append at once");
+  require_rows(b, s, shape, parts, 0, 150, 1, "append in chunks");
   require(s.length(parts, 0) == 150, "append in chunks: the length is their sum");
 }
 
@@ -83,20 +77,20 @@ template <cache_storage Storage>
 void law_forks_are_apart(typename Storage::backend_type& b, cache_shape shape, typename Storage::options o = {}) {
   Storage s(b, shape, o);
   auto const parent = s.open();
-  append_rows(s, shape, parent, 0, 100, 1);
+  append_rows(b, s, shape, parent, 0, 100, 1);
   auto const child = s.fork(parent);
   auto const grandchild = s.fork(child);
-  append_rows(s, shape, child, 100, 140, 2);
-  append_rows(s, shape, parent, 100, 130, 3);
-  require_rows(s, shape, child, 0, 100, 1, "fork: the child's past");
-  require_rows(s, shape, child, 100, 140, 2, "fork: the child's future");
-  require_rows(s, shape, parent, 0, 100, 1, "fork: the parent's past");
-  require_rows(s, shape, parent, 100, 130, 3, "fork: the parent's future");
+  append_rows(b, s, shape, child, 100, 140, 2);
+  append_rows(b, s, shape, parent, 100, 130, 3);
+  require_rows(b, s, shape, child, 0, 100, 1, "fork: the child's past");
+  require_rows(b, s, shape, child, 100, 140, 2, "fork: the child's future");
+  require_rows(b, s, shape, parent, 0, 100, 1, "fork: the parent's past");
+  require_rows(b, s, shape, parent, 100, 130, 3, "fork: the parent's future");
   s.release(parent);
-  require_rows(s, shape, child, 0, 100, 1, "fork: the child outlives its parent");
-  append_rows(s, shape, grandchild, 100, 101, 4);
-  require_rows(s, shape, grandchild, 0, 100, 1, "fork of a fork: past");
-  require_rows(s, shape, child, 100, 140, 2, "fork of a fork: the child's future");
+  require_rows(b, s, shape, child, 0, 100, 1, "fork: the child outlives its parent");
+  append_rows(b, s, shape, grandchild, 100, 101, 4);
+  require_rows(b, s, shape, grandchild, 0, 100, 1, "fork of a fork: past");
+  require_rows(b, s, shape, child, 100, 140, 2, "fork of a fork: the child's future");
 }
 
 /// Cutting one side leaves the other as it is; what is appended after the cut takes the place of what was cut.
@@ -104,15 +98,15 @@ template <cache_storage Storage>
 void law_truncate_keeps_forks(typename Storage::backend_type& b, cache_shape shape, typename Storage::options o = {}) {
   Storage s(b, shape, o);
   auto const a = s.open();
-  append_rows(s, shape, a, 0, 200, 1);
+  append_rows(b, s, shape, a, 0, 200, 1);
   auto const fork = s.fork(a);
   for (int cut : {170, 128, 70, 0}) {
     s.truncate(a, cut);
     require(s.length(a, 0) == cut && s.view(a, 0).length() == cut, "truncate: the length is the cut");
-    append_rows(s, shape, a, cut, cut + 40, 5);
-    require_rows(s, shape, a, 0, cut, 1, "truncate: what is before the cut");
-    require_rows(s, shape, a, cut, cut + 40, 5, "truncate: what is written after it");
-    require_rows(s, shape, fork, 0, 200, 1, "truncate: the fork");
+    append_rows(b, s, shape, a, cut, cut + 40, 5);
+    require_rows(b, s, shape, a, 0, cut, 1, "truncate: what is before the cut");
+    require_rows(b, s, shape, a, cut, cut + 40, 5, "truncate: what is written after it");
+    require_rows(b, s, shape, fork, 0, 200, 1, "truncate: the fork");
     s.truncate(a, cut);
   }
   s.truncate(fork, 1000);
@@ -124,19 +118,16 @@ template <cache_storage Storage>
 void law_views_are_stable(typename Storage::backend_type& b, cache_shape shape, typename Storage::options o = {}) {
   Storage s(b, shape, o);
   auto const a = s.open();
-  append_rows(s, shape, a, 0, 90, 1);
+  append_rows(b, s, shape, a, 0, 90, 1);
   auto const before = s.view(a, 0);
-  auto const* const first = before.key(0, 0);
-  auto const* const last = before.value(89, shape.kv_heads - 1);
+  auto const pages = page_addresses(b, before);
   for (int round = 0; round < 5; ++round) {
     auto const other = round % 2 == 0 ? s.open() : s.fork(a);
-    append_rows(s, shape, other, s.length(other, 0), s.length(other, 0) + 300, 2);
+    append_rows(b, s, shape, other, s.length(other, 0), s.length(other, 0) + 300, 2);
     s.release(other);
   }
-  auto const after = s.view(a, 0);
-  require(before.key(0, 0) == first && after.key(0, 0) == first && before.value(89, shape.kv_heads - 1) == last && after.value(89, shape.kv_heads - 1) == last,
-          "a view stays where it is while other sequences change");
-  require_rows(s, shape, a, 0, 90, 1, "a view's content while other sequences change");
+  require(page_addresses(b, before) == pages && page_addresses(b, s.view(a, 0)) == pages, "a view stays where it is while other sequences change");
+  require_rows(b, s, shape, a, 0, 90, 1, "a view's content while other sequences change");
 }
 
 /// Bytes are those that are held: something while there are tokens, nothing after the last release, and no growth by opening and closing.
@@ -147,7 +138,7 @@ void law_bytes_are_held(typename Storage::backend_type& b, cache_shape shape, ty
   index_t once = 0;
   for (int round = 0; round < 3; ++round) {
     auto const a = s.open();
-    append_rows(s, shape, a, 0, 130, 1);
+    append_rows(b, s, shape, a, 0, 130, 1);
     index_t const needed = index_t{2} * shape.layers * 130 * shape.kv_heads * shape.head_dim * static_cast<index_t>(sizeof(typename Storage::element_type));
     require(s.bytes(a) >= needed && s.bytes() >= s.bytes(a), "bytes: at least the rows themselves");
     auto const held = s.bytes();
@@ -176,7 +167,7 @@ void law_reserve_is_all_or_nothing(typename Storage::backend_type& b, cache_shap
   o.max_bytes = row_bytes * 64 * 4;
   Storage s(b, shape, o);
   auto const a = s.open(), c = s.open();
-  append_rows(s, shape, a, 0, 60, 1);
+  append_rows(b, s, shape, a, 0, 60, 1);
   s.reserve(a, 120);
   auto const before = s.bytes();
   bool refused = false;
@@ -185,13 +176,13 @@ void law_reserve_is_all_or_nothing(typename Storage::backend_type& b, cache_shap
   } catch (capacity_error const&) { refused = true; }
   require(refused, "reserve: more than max_bytes is a capacity_error");
   require(s.bytes() == before && s.length(c, 0) == 0, "reserve: a refusal changes nothing");
-  append_rows(s, shape, a, 60, 120, 1);
+  append_rows(b, s, shape, a, 60, 120, 1);
   require(s.bytes() == before, "reserve: what was reserved is what append uses");
   require(s.bytes() <= o.max_bytes, "reserve: the bound holds");
-  require_rows(s, shape, a, 0, 120, 1, "reserve: content");
+  require_rows(b, s, shape, a, 0, 120, 1, "reserve: content");
   s.reserve(c, 60);
-  append_rows(s, shape, c, 0, 60, 2);
-  require_rows(s, shape, c, 0, 60, 2, "reserve: content of the other");
+  append_rows(b, s, shape, c, 0, 60, 2);
+  require_rows(b, s, shape, c, 0, 60, 2, "reserve: content of the other");
 }
 
 /// Every law of a storage.

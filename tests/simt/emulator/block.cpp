@@ -148,7 +148,7 @@ void block::barrier(source_place place) {
 void block::meet(char const* name, void* mine, dev::detail::combine_lanes combine, source_place place) {
   int const first = thread_ / 32 * 32;
   auto& here = meetings_[static_cast<std::size_t>(thread_ / 32)];
-  if (here.arrived > 0 && (std::strcmp(here.name, name) != 0 || here.place.line != place.line)) {
+  if (here.arrived > 0 && (here.place.line != place.line || (here.name != name && std::strcmp(here.name, name) != 0))) {
     fail(std::string("comes to ") + name + " while other lanes wait at the " + here.name + " at " + simt::told(here.place), place);
   }
   auto& t = self();
