@@ -2,7 +2,9 @@
 /// The KV policies that do not recall keep the laws on a device.
 #include "policies_on_device.hpp"
 
+#include <array>
 #include <utility>
+#include <vector>
 
 using namespace loopserve;
 using namespace loopserve::device_test;
@@ -37,6 +39,21 @@ TEST_CASE("keep_all keeps the laws on a device") { keeps_the_laws<keep_all<devic
 TEST_CASE("sink_window keeps the laws on a device") {
   keeps_the_laws<sink_window<device>, f16>({.budget = 30});
   keeps_the_laws<sink_window<device>, float>({.budget = 2});
+}
+
+TEST_CASE("sink_window keeps on a device what it keeps on the host") {
+  constexpr int heads = 3, stride = 301;
+  std::vector<int> const rows(heads * stride, -7), counts(heads, -7);
+  for (auto const [context, sinks, budget] : {std::array{10, 4, 9}, {1000, 4, 300}, {5, 0, 1}, {400, 200, 200}, {129, 4, 128}}) {
+    auto want = rows, want_counts = counts;
+    keep_ends(reference(1), kept_rows_view{heads, stride, want.data(), want_counts.data()}, context, sinks, budget);
+    each_device([&](auto const& b) {
+      auto there = on_device(b, rows), its = on_device(b, counts);
+      keep_ends(b, kept_rows_view{heads, stride, there.data(), its.data()}, context, sinks, budget);
+      CHECK(on_host(b, there) == want);
+      CHECK(on_host(b, its) == want_counts);
+    });
+  }
 }
 
 TEST_CASE("progressive keeps the laws on a device, and a needle that the answer asks for returns") {

@@ -11,37 +11,11 @@
 #include <loopserve/attention/attention_jobs.hpp>
 #include <loopserve/ops/copy.cuh>
 #include <loopserve/testing/backend_memory.hpp>
+#include <loopserve/testing/plan_memory.hpp>
 
 #include "device_test.hpp"
 
 namespace loopserve::device_test {
-
-/// A copy of a plan in the device's memory.
-template <class B>
-class plan_on_device {
- public:
-  plan_on_device(B const& b, line_plan_view host) : view_(host) {
-    if (host.heads == 0) { return; }
-    auto const copy = [&](auto& to, auto* const from, index_t count) {
-      to = on_device(b, std::vector(from, from + count));
-      return to.data();
-    };
-    view_.verticals = copy(verticals_, host.verticals, host.heads * host.stride);
-    view_.slashes = copy(slashes_, host.slashes, host.heads * host.stride);
-    view_.vertical_counts = copy(vertical_counts_, host.vertical_counts, host.heads);
-    view_.slash_counts = copy(slash_counts_, host.slash_counts, host.heads);
-    view_.dense = copy(dense_, host.dense, host.heads);
-    view_.covered = copy(covered_, host.covered, host.heads);
-  }
-
-  line_plan_view const& view() const { return view_; }
-
- private:
-  line_plan_view view_;
-  typename B::template buffer<int> verticals_, slashes_, vertical_counts_, slash_counts_;
-  typename B::template buffer<unsigned char> dense_;
-  typename B::template buffer<float> covered_;
-};
 
 /// The rows without what lies between them: (rows, heads, head_dim).
 inline std::vector<float> dense(tensor_view<float const, 3> x) {
@@ -81,7 +55,7 @@ class prefill_on_device {
   bool planned_;
   int window_;
   testing::uploaded_kv<B const, Element> kv_;
-  plan_on_device<B> plan_;
+  testing::uploaded_plan<B const> plan_;
   typename B::template buffer<float> q_, out_;
 };
 

@@ -82,7 +82,8 @@ template <class Backend, class Element>
 std::vector<Element const*> page_addresses(Backend& b, kv_view<Element> kv) {
   index_t const pages = kv.tokens == 0 ? 0 : ((index_t{kv.first} + kv.tokens - 1) >> kv.page_shift) + 1;
   std::vector<Element const*> all;
-  for (auto const* const* const table : {kv.key_pages, kv.value_pages}) {
+  for (bool const is_key : {true, false}) {
+    auto const* const* const table = is_key ? kv.key_pages : kv.value_pages;
     for (int h = 0; h < kv.kv_heads; ++h) {
       auto const row = downloaded(b, table + h * kv.page_table_stride, pages);
       all.insert(all.end(), row.begin(), row.end());

@@ -12,6 +12,7 @@
 #include <loopserve/testing/backend_memory.hpp>
 #include <loopserve/testing/host_kv.hpp>
 #include <loopserve/testing/law.hpp>
+#include <loopserve/testing/plan_memory.hpp>
 
 namespace loopserve::testing {
 
@@ -37,36 +38,6 @@ struct uploaded_chunk {
   uploaded_kv<Backend, Element> keys;
   tensor_view<float const, 3> q;
   kv_view<Element> kv;
-};
-
-/// A copy of a plan of the backend's memory as the host reads it.
-class downloaded_plan {
- public:
-  template <class Backend>
-  downloaded_plan(Backend& b, line_plan_view there)
-      : vertical_counts_(downloaded(b, there.vertical_counts, there.heads)),
-        slash_counts_(downloaded(b, there.slash_counts, there.heads)),
-        dense_(downloaded(b, there.dense, there.heads)),
-        covered_(downloaded(b, there.covered, there.heads)),
-        lines_(static_cast<std::size_t>(2 * there.heads * there.stride), -1),
-        view_{there.heads, there.rows, there.keys, there.stride, lines_.data(), lines_.data() + there.heads * there.stride,
-              vertical_counts_.data(), slash_counts_.data(), dense_.data(), covered_.data()} {
-    for (int h = 0; h < there.heads; ++h) {
-      index_t const list = h * there.stride;
-      std::ranges::copy(downloaded(b, there.verticals + list, vertical_counts_[static_cast<std::size_t>(h)]), view_.verticals + list);
-      std::ranges::copy(downloaded(b, there.slashes + list, slash_counts_[static_cast<std::size_t>(h)]), view_.slashes + list);
-    }
-  }
-  downloaded_plan(downloaded_plan&&) = default;  // vectors keep their memory, and the view what it points to
-
-  line_plan_view const& view() const { return view_; }
-
- private:
-  std::vector<int> vertical_counts_, slash_counts_;
-  std::vector<unsigned char> dense_;
-  std::vector<float> covered_;
-  std::vector<int> lines_;
-  line_plan_view view_;
 };
 
 /// A plan for the chunk, as the engine asks for it, in the backend's memory.
@@ -111,12 +82,13 @@ void law_plans_are_sound(typename Selector::backend_type& b, typename Selector::
     chunk_case<Element> c(rows, keys, 4, 2, 16, static_cast<std::uint64_t>(keys));
     uploaded_chunk<typename Selector::backend_type, Element> const chunk(b, c);
     prefill_site const site{1, 2, 3, 4};
-    auto const planned = [&](Selector& by) { return downloaded_plan(b, plan_of(b, by, chunk, site).view()); };
-    auto const made = planned(selector), again = planned(selector), apart = planned(other);
-    auto const first = made.view();
+    downloaded_plan const made(b, plan_of(b, selector, chunk, site).view());
+    auto const& first = made.view();
     require_sound_plan(first, "a plan");
-    for (int h = 0; h < 4; ++h) {
-      for (auto const& same : {again.view(), apart.view()}) {
+    for (auto* const by : {&selector, &other}) {
+      downloaded_plan const again(b, plan_of(b, *by, chunk, site).view());
+      auto const& same = again.view();
+      for (int h = 0; h < 4; ++h) {
         require(first.dense[h] == same.dense[h], "the same site gives the same plan");
         if (first.dense[h] != 0) { continue; }
         require(lines_of(first, h, false) == lines_of(same, h, false) && lines_of(first, h, true) == lines_of(same, h, true), "the same site gives the same plan");
