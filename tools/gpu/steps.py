@@ -19,12 +19,12 @@ import machine
 SANITIZERS = {"memcheck": ["--leak-check", "no", "--report-api-errors", "no"], "racecheck": [], "synccheck": [], "initcheck": []}
 ALL, BY_BARRIERS = tuple(SANITIZERS), ("racecheck", "synccheck")
 # Every test runs under every tool, new ones too: but for whole engines and models they launch at most a few hundred kernels of at most 30,000 threads, so that a tool takes seconds. These do
-# not: memcheck alone sees whole engines and models, which launch thousands of the kernels that others launch at raggeder sizes; costs are compared on the kernels of cover_lines; and what has
-# neither barriers nor shared memory of ours (copies, rows rounded for cuBLASLt), or whose kernels all have tests of their own (laws, policies), is nothing for the tools that
-# look at those.
+# not: memcheck alone sees whole engines and models, which launch thousands of the kernels that others launch at raggeder sizes; and what has neither barriers nor shared memory of ours
+# (copies, graphs, rows rounded for cuBLASLt), or whose kernels all have tests of their own (laws, policies), is nothing for the tools that look at those.
 BEYOND_MEMORY = BY_BARRIERS + ("initcheck",)
-LEFT_OUT = {"device.hello": ALL, "device.cover_costs": ALL, "device.engine": BEYOND_MEMORY, "device.engine_models": BEYOND_MEMORY, "device.attention_laws": BY_BARRIERS,
-            "device.choosing": BY_BARRIERS, "device.backend": BY_BARRIERS, "device.weights": BY_BARRIERS, "device.matmul": BY_BARRIERS}
+LEFT_OUT = {"device.hello": ALL,
+            **{f"device.{name}": BEYOND_MEMORY for name in ("engine", "engine_models", "engine_sampling")},
+            **{f"device.{name}": BY_BARRIERS for name in ("attention_laws", "policy_laws", "recall_laws", "selector_laws", "sketch_laws", "storage_laws", "choosing", "replay", "backend", "weights", "matmul")}}
 SANITIZER_SECONDS, BENCH_SECONDS, TEST_SECONDS, BUILD_SECONDS = 150, 240, 300, 3000
 AT_ONCE = 4  # programs under a sanitizer
 GRACE_SECONDS = 10  # between asking a program to end and ending it
