@@ -15,6 +15,7 @@ std::atomic<index_t> bytes_to_host{0};
 
 /// Counts what operations bring to the host.
 struct frugal : device {
+  using device::device;
   void copy_to_host(void* to, void const* from, index_t bytes) const {
     bytes_to_host += bytes;
     device::copy_to_host(to, from, bytes);
