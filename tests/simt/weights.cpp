@@ -130,9 +130,11 @@ TEST_CASE("nothing behind a matrix is read: a file may end there") {
 TEST_CASE("weights that do not fit are refused before anything is read") {
   decoder_view host;
   host.embedding = host.head = {element_type::bf16, index_t{1} << 30, index_t{1} << 16, nullptr};
+  std::vector<float> const norm(65, 1.0F);
+  host.final_norm = norm;
   each_device([&](auto const& b) {
     CHECK_THROWS_WITH_AS(upload_weights(b, host),
-                         "the weights, 140737488355328 bytes, do not fit into the device's memory: cannot allocate 140737488355328 bytes of device memory",
+                         "the weights, 140737488355840 bytes, do not fit into the device's memory: cannot allocate 140737488355328 bytes of device memory",
                          capacity_error);
   });
 }
