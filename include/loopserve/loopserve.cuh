@@ -34,6 +34,8 @@
 #include <loopserve/ops/copy.hpp>
 #include <loopserve/ops/cover_lines.cuh>
 #include <loopserve/ops/cover_lines.hpp>
+#include <loopserve/ops/each_job.cuh>
+#include <loopserve/ops/each_job.hpp>
 #include <loopserve/ops/embed.cuh>
 #include <loopserve/ops/embed.hpp>
 #include <loopserve/ops/gather.cuh>

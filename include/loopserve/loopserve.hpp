@@ -22,6 +22,7 @@
 #include <loopserve/ops/argmax.hpp>
 #include <loopserve/ops/copy.hpp>
 #include <loopserve/ops/cover_lines.hpp>
+#include <loopserve/ops/each_job.hpp>
 #include <loopserve/ops/embed.hpp>
 #include <loopserve/ops/gather.hpp>
 #include <loopserve/ops/kept_rows_view.hpp>

@@ -29,8 +29,9 @@ struct plan_gather_kernel {
   gathered_rows_view<Element> to;
   gather_plan plan;
 
-  LOOPSERVE_DEVICE void operator()() const {
-    int const h = dev::block().x;
+  LOOPSERVE_DEVICE void operator()() const { run(dev::block(), dev::blocks()); }
+  LOOPSERVE_DEVICE void run(grid block, grid) const {
+    int const h = block.x;
     index_t const at = h * to.capacity;
     int const* const rows = keep.rows + h * keep.stride;
     int const count = dev::load(keep.counts + h), held = dev::load(to.counts + h);
@@ -101,8 +102,9 @@ struct copy_gathered_kernel {
   gathered_rows_view<Element> to;
   gather_plan plan;
 
-  LOOPSERVE_DEVICE void operator()() const {
-    int const h = dev::block().y, j = dev::block().x * rows_per_block + dev::warp();
+  LOOPSERVE_DEVICE void operator()() const { run(dev::block(), dev::blocks()); }
+  LOOPSERVE_DEVICE void run(grid block, grid) const {
+    int const h = block.y, j = block.x * rows_per_block + dev::warp();
     index_t const at = h * to.capacity;
     if (j >= dev::load(plan.come + h)) { return; }
     index_t const slot = at + dev::load(plan.vacant + at + j);

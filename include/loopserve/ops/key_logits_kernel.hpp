@@ -26,8 +26,9 @@ struct key_logits_kernel {
 
   index_t shared_bytes() const { return rows_per_block * index_t{kv.head_dim} * static_cast<index_t>(sizeof(float)); }
 
-  LOOPSERVE_DEVICE void operator()() const {
-    int const d = kv.head_dim, h = dev::block().y, first_row = dev::block().z * rows_per_block;
+  LOOPSERVE_DEVICE void operator()() const { run(dev::block(), dev::blocks()); }
+  LOOPSERVE_DEVICE void run(grid block, grid) const {
+    int const d = kv.head_dim, h = block.y, first_row = block.z * rows_per_block;
     auto* const queries = dev::shared_array<float>(index_t{rows_per_block} * d);  // (head_dim, rows)
     for (int i = dev::thread(); i < rows_per_block * d; i += threads) {
       int const row = first_row + i / d;
@@ -36,7 +37,7 @@ struct key_logits_kernel {
       queries[i % d * rows_per_block + i / d] = inside ? dev::load(q.data() + query * q.stride(0) + head * q.stride(1) + i % d) : 0;
     }
     dev::barrier();
-    int const token = first_token + dev::block().x * threads + dev::thread();
+    int const token = first_token + block.x * threads + dev::thread();
     if (token >= kv.tokens) { return; }
     Element const* const key = dev::key(kv, token, h);
     float sums[rows_per_block] = {};

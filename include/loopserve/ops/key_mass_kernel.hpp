@@ -14,8 +14,9 @@ struct larger_mass_kernel {
   tensor_view<float const, 2> mass;
   tensor_view<float, 2> scores;
 
-  LOOPSERVE_DEVICE void operator()() const {
-    int const key = dev::block().x * threads + dev::thread(), h = dev::block().y;
+  LOOPSERVE_DEVICE void operator()() const { run(dev::block(), dev::blocks()); }
+  LOOPSERVE_DEVICE void run(grid block, grid) const {
+    int const key = block.x * threads + dev::thread(), h = block.y;
     if (key >= scores.extent(1)) { return; }
     dev::store(&scores(h, key), dev::larger{}(dev::load(&scores(h, key)), dev::load(&mass(h, key))));
   }
@@ -30,8 +31,9 @@ struct weigh_by_value_kernel {
   kv_view<Element> kv;
   tensor_view<float, 2> scores;
 
-  LOOPSERVE_DEVICE void operator()() const {
-    int const key = dev::block().x * keys_per_block + dev::warp(), h = dev::block().y;
+  LOOPSERVE_DEVICE void operator()() const { run(dev::block(), dev::blocks()); }
+  LOOPSERVE_DEVICE void run(grid block, grid) const {
+    int const key = block.x * keys_per_block + dev::warp(), h = block.y;
     if (key >= kv.tokens) { return; }
     Element const* const value = dev::value(kv, key, h);
     float sum = 0;
@@ -52,8 +54,9 @@ struct pool_mass_kernel {
   int pool;
   tensor_view<float, 2> scores;
 
-  LOOPSERVE_DEVICE void operator()() const {
-    int const key = dev::block().x * threads + dev::thread(), h = dev::block().y, keys = static_cast<int>(scores.extent(1));
+  LOOPSERVE_DEVICE void operator()() const { run(dev::block(), dev::blocks()); }
+  LOOPSERVE_DEVICE void run(grid block, grid) const {
+    int const key = block.x * threads + dev::thread(), h = block.y, keys = static_cast<int>(scores.extent(1));
     if (key >= keys) { return; }
     int const from = key - pool / 2 > 0 ? key - pool / 2 : 0, to = key + pool / 2 < keys - 1 ? key + pool / 2 : keys - 1;
     float best = dev::load(&mass(h, from));

@@ -32,18 +32,19 @@ struct softmax_parts_kernel {
   masked_logits in;
   softmax_part* parts;
 
-  LOOPSERVE_DEVICE void operator()() const {
-    int const row = dev::block().y;
-    index_t const line = index_t{dev::block().z} * in.rows + row;
+  LOOPSERVE_DEVICE void operator()() const { run(dev::block(), dev::blocks()); }
+  LOOPSERVE_DEVICE void run(grid block, grid blocks) const {
+    int const row = block.y;
+    index_t const line = index_t{block.z} * in.rows + row;
     float const* const logits = in.logits + line * in.stride;
-    int const first = dev::block().x * tile, seen = in.seen(row), end = first + tile < seen ? first + tile : seen;
+    int const first = block.x * tile, seen = in.seen(row), end = first + tile < seen ? first + tile : seen;
     float top = -__builtin_inff();
     for (int i = first + dev::thread(); i < end; i += threads) { top = dev::larger{}(top, dev::load(logits + i)); }
     top = dev::block_reduce(top, -__builtin_inff(), dev::larger{}, dev::shared<shared_layout>());
     float weight = 0;
     for (int i = first + dev::thread(); i < end; i += threads) { weight += dev::exp(dev::load(logits + i) - top); }
     weight = dev::block_reduce(weight, 0.0F, dev::plus{}, dev::shared<shared_layout>());
-    if (dev::thread() == 0) { dev::store(parts + line * dev::blocks().x + dev::block().x, softmax_part{top, weight}); }
+    if (dev::thread() == 0) { dev::store(parts + line * blocks.x + block.x, softmax_part{top, weight}); }
   }
 };
 
@@ -55,8 +56,9 @@ struct merge_softmax_kernel {
   int lines, tiles;
   softmax_part* wholes;
 
-  LOOPSERVE_DEVICE void operator()() const {
-    int const line = dev::block().x * (threads / 32) + dev::warp();
+  LOOPSERVE_DEVICE void operator()() const { run(dev::block(), dev::blocks()); }
+  LOOPSERVE_DEVICE void run(grid block, grid) const {
+    int const line = block.x * (threads / 32) + dev::warp();
     if (line >= lines) { return; }
     softmax_part const* const its = parts + index_t{line} * tiles;
     float top = -__builtin_inff(), weight = 0;
@@ -81,8 +83,9 @@ struct softmax_mass_kernel {
   bool add;
   tensor_view<float, 2> scores;
 
-  LOOPSERVE_DEVICE void operator()() const {
-    int const key = dev::block().x * threads + dev::thread(), h = dev::block().y;
+  LOOPSERVE_DEVICE void operator()() const { run(dev::block(), dev::blocks()); }
+  LOOPSERVE_DEVICE void run(grid block, grid) const {
+    int const key = block.x * threads + dev::thread(), h = block.y;
     if (key >= scores.extent(1)) { return; }
     float sum = 0;
     for (int row = 0; row < in.rows; ++row) {

@@ -75,10 +75,10 @@ struct top_k_search {
   }
 
   LOOPSERVE_DEVICE std::uint32_t key(int h, int i) const { return key_of(dev::load(&scores(h, i))); }
-  /// The end of this block's tile.
-  LOOPSERVE_DEVICE int end() const {
+  /// The end of a tile.
+  LOOPSERVE_DEVICE int end(int of) const {
     auto const n = static_cast<int>(scores.extent(1));
-    int const last = (dev::block().x + 1) * tile;
+    int const last = (of + 1) * tile;
     return last < n ? last : n;
   }
 };
@@ -94,13 +94,14 @@ struct count_digit_kernel {
   top_k_search search;
   int digit;
 
-  LOOPSERVE_DEVICE void operator()() const {
+  LOOPSERVE_DEVICE void operator()() const { run(dev::block(), dev::blocks()); }
+  LOOPSERVE_DEVICE void run(grid block, grid) const {
     auto& shared = dev::shared<shared_layout>();
-    int const h = dev::block().y, shift = search.shift(digit), above = shift + search.width(digit);
+    int const h = block.y, shift = search.shift(digit), above = shift + search.width(digit);
     for (int i = dev::thread(); i < search.bins; i += threads) { shared.counts[i] = 0; }
     auto const border = search.find(h, digit, shared.room);
     dev::barrier();
-    for (int i = dev::block().x * search.tile + dev::thread(); i < search.end(); i += threads) {
+    for (int i = block.x * search.tile + dev::thread(); i < search.end(block.x); i += threads) {
       auto const key = search.key(h, i);
       bool const begins_alike = digit == 0 || key >> above == border.key >> above;
       if (key > search.floor && begins_alike) { dev::atomic_add(shared.counts + (key >> shift & ((1u << search.width(digit)) - 1)), 1); }
@@ -129,19 +130,20 @@ struct count_best_kernel {
   top_k_search search;
   tile_share* shares;
 
-  LOOPSERVE_DEVICE void operator()() const {
+  LOOPSERVE_DEVICE void operator()() const { run(dev::block(), dev::blocks()); }
+  LOOPSERVE_DEVICE void run(grid block, grid blocks) const {
     auto& shared = dev::shared<shared_layout>();
-    int const h = dev::block().y;
+    int const h = block.y;
     auto const border = search.find(h, 3, shared.room);
     tile_share own{0, 0};
-    for (int i = dev::block().x * search.tile + dev::thread(); i < search.end(); i += threads) {
+    for (int i = block.x * search.tile + dev::thread(); i < search.end(block.x); i += threads) {
       auto const key = search.key(h, i);
       own.more += key > border.key ? 1 : 0;
       own.equal += key == border.key ? 1 : 0;
     }
     own.more = dev::block_reduce(own.more, 0, dev::plus{}, shared.sums);
     own.equal = dev::block_reduce(own.equal, 0, dev::plus{}, shared.sums);
-    if (dev::thread() == 0) { dev::store(shares + index_t{h} * dev::blocks().x + dev::block().x, own); }
+    if (dev::thread() == 0) { dev::store(shares + index_t{h} * blocks.x + block.x, own); }
   }
 };
 
@@ -157,21 +159,22 @@ struct write_best_kernel {
   tile_share const* shares;
   kept_rows_view out;
 
-  LOOPSERVE_DEVICE void operator()() const {
+  LOOPSERVE_DEVICE void operator()() const { run(dev::block(), dev::blocks()); }
+  LOOPSERVE_DEVICE void run(grid block, grid blocks) const {
     auto& shared = dev::shared<shared_layout>();
-    int const h = dev::block().y;
+    int const h = block.y;
     auto const border = search.find(h, 3, shared.room);
-    if (dev::block().x == 0 && dev::thread() == 0) { dev::store(out.counts + h, border.total); }
+    if (block.x == 0 && dev::thread() == 0) { dev::store(out.counts + h, border.total); }
     tile_share before{0, 0};
-    for (int i = dev::thread(); i < dev::block().x; i += threads) {
-      auto const its = dev::load(shares + index_t{h} * dev::blocks().x + i);
+    for (int i = dev::thread(); i < block.x; i += threads) {
+      auto const its = dev::load(shares + index_t{h} * blocks.x + i);
       before.more += its.more;
       before.equal += its.equal;
     }
     before.more = dev::block_reduce(before.more, 0, dev::plus{}, shared.sums);
     before.equal = dev::block_reduce(before.equal, 0, dev::plus{}, shared.sums);
-    int const end = search.end();
-    for (int first = dev::block().x * search.tile; first < end; first += threads) {
+    int const end = search.end(block.x);
+    for (int first = block.x * search.tile; first < end; first += threads) {
       int const i = first + dev::thread();
       auto const key = i < end ? search.key(h, i) : 0;
       bool const more = i < end && key > border.key, equal = i < end && key == border.key;
@@ -194,8 +197,9 @@ struct force_ends_kernel {
   tensor_view<float, 2> scores;
   int first, last;
 
-  LOOPSERVE_DEVICE void operator()() const {
-    int const j = dev::block().x * threads + dev::thread(), h = dev::block().y;
+  LOOPSERVE_DEVICE void operator()() const { run(dev::block(), dev::blocks()); }
+  LOOPSERVE_DEVICE void run(grid block, grid) const {
+    int const j = block.x * threads + dev::thread(), h = block.y;
     if (j >= first + last) { return; }
     index_t const at = j < first ? j : scores.extent(1) - last + (j - first);
     dev::store(&scores(h, at), __builtin_inff());
@@ -221,8 +225,9 @@ struct copy_kept_kernel {
 
   kept_rows_view from, to;
 
-  LOOPSERVE_DEVICE void operator()() const {
-    int const i = dev::block().x * threads + dev::thread(), h = dev::block().y, count = dev::load(from.counts + h);
+  LOOPSERVE_DEVICE void operator()() const { run(dev::block(), dev::blocks()); }
+  LOOPSERVE_DEVICE void run(grid block, grid) const {
+    int const i = block.x * threads + dev::thread(), h = block.y, count = dev::load(from.counts + h);
     if (i == 0) { dev::store(to.counts + h, count); }
     if (i < count) { dev::store(to.rows + h * to.stride + i, dev::load(from.rows + h * from.stride + i)); }
   }
