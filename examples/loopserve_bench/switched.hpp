@@ -58,6 +58,12 @@ class switched_compressor {
   void choose(int layer, kv_view<Element> kv, kept_rows<backend_type>& keep) {
     inner_.choose(layer, kv, keep);
   }
+  template <class Queue, class Element>
+  void choose_on(Queue& queue, int layer, kv_view<Element> kv, kept_rows<backend_type>& keep)
+    requires batched_policy<Policy>
+  {
+    inner_.choose_on(queue, layer, kv, keep);
+  }
   template <class Element>
   void recall(int layer, tensor_view<float const, 2> q, kv_view<Element> kv, kept_rows<backend_type>& keep) {
     if (*on_) { inner_.recall(layer, q, kv, keep); }

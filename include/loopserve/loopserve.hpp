@@ -51,6 +51,7 @@
 #include <loopserve/kv/kv_budget.hpp>
 #include <loopserve/kv/kv_element.hpp>
 #include <loopserve/kv/kv_policy.hpp>
+#include <loopserve/kv/layer_scores.hpp>
 #include <loopserve/kv/page_pool.hpp>
 #include <loopserve/kv/paged.hpp>
 #include <loopserve/kv/progressive.hpp>
@@ -136,6 +137,7 @@
 #include <loopserve/model/weights_report.hpp>
 #include <loopserve/serve/activations.hpp>
 #include <loopserve/serve/cancelled_turn.hpp>
+#include <loopserve/serve/choose_ahead.hpp>
 #include <loopserve/serve/compiled.hpp>
 #include <loopserve/serve/conversation.hpp>
 #include <loopserve/serve/decode_step.hpp>

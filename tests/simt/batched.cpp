@@ -93,7 +93,7 @@ TEST_CASE("bytes are filled and copied in their order, whatever the address, wit
   struct range {
     int first, bytes;
   };
-  std::vector<range> const ranges = {{0, 4100}, {16, 0}, {1, 15}, {16, 16}, {3, 40}, {0, 17}, {32, 4096}, {5, 1}};
+  std::vector<range> const ranges = {{0, 4100}, {16, 0}, {1, 15}, {15, 40}, {3, 40}, {0, 17}, {16, 16}, {32, 4096}, {5, 1}};
   each_device([&](auto const& b) {
     using buffer = decltype(on_device(b, std::vector<unsigned char>()));
     std::vector<buffer> filled, copied;
@@ -138,9 +138,12 @@ TEST_CASE("who asks for a value gets what was put off before, and uploads come b
     upload(queue, other.data(), 27, x.data());
     for (int& i : tripled) { i = i / 3 * 2; }
     CHECK(on_host(b, y) == tripled);
-    queue.fill(y.data(), 0, y.bytes());
-    queue.synchronize();
+    queue.fill(x.data(), 0, x.bytes());
+    queue.launch({1}, alone_kernel{x.data(), y.data(), 1, 27});  // no part of a batch
     CHECK(on_host(b, y) == std::vector<int>(27, 0));
+    queue.fill(y.data(), 1, y.bytes());
+    queue.synchronize();
+    CHECK(on_host(b, y) == std::vector<int>(27, 0x01010101));
     CHECK(queue.multiprocessors() == b.multiprocessors());
     CHECK(queue.faults() == b.faults());
   });

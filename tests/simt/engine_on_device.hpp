@@ -14,6 +14,7 @@
 #include <loopserve/ops/add.cuh>
 #include <loopserve/ops/argmax.cuh>
 #include <loopserve/ops/copy.cuh>
+#include <loopserve/ops/each_job.cuh>
 #include <loopserve/ops/embed.cuh>
 #include <loopserve/ops/gather.cuh>
 #include <loopserve/ops/kept_share.cuh>

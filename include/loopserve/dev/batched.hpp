@@ -111,7 +111,7 @@ class batched_buffer {
 /// for together. The same kernels run over the same memory, so a job's bits are those of its calls on `B` alone; a launcher needs no second version.
 ///
 /// A job's calls stand between two calls of `next_job()`; jobs must not touch each other's memory. `run()` uploads the kernels' arguments in one copy and queues everything:
-/// as many launches as the longest job has, where their kinds follow each other alike. What cannot be put off (copies from and to the host, products, kernels that are
+/// as many launches as the longest job has, where their kinds follow each other alike. What cannot be put off (copies from and to the host, products, steps, kernels that are
 /// no batch_kernel_part) runs what has been put off first. Copies share all of this.
 template <device_backend B>
 class batched {
@@ -119,6 +119,7 @@ class batched {
   static constexpr memory_space space = memory_space::device;
   template <class T>
   using buffer = batched_buffer<T, B>;
+  using step = typename B::step;
 
   explicit batched(B const& b) : state_(std::make_shared<state>(b)) {}
 
@@ -189,6 +190,11 @@ class batched {
   void copy_to_host(void* to, void const* from, index_t bytes) const {
     run();
     state_->inner.copy_to_host(to, from, bytes);
+  }
+  template <class Body>
+  void replay(step& last, Body&& body) const {
+    run();
+    state_->inner.replay(last, std::forward<Body>(body));
   }
   void synchronize() const {
     run();

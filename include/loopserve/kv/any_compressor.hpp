@@ -52,6 +52,17 @@ class any_compressor {
   void choose(int layer, kv_view<Element> kv, kept_rows<Backend>& keep) {
     visit([&](auto& p) { p.choose(layer, kv, keep); });
   }
+  /// choose() itself where the chosen policy is no batched_policy.
+  template <class Queue, class Element>
+  void choose_on(Queue& queue, int layer, kv_view<Element> kv, kept_rows<Backend>& keep) {
+    visit([&](auto& p) {
+      if constexpr (batched_policy<std::decay_t<decltype(p)>>) {
+        p.choose_on(queue, layer, kv, keep);
+      } else {
+        p.choose(layer, kv, keep);
+      }
+    });
+  }
   /// Nothing where the chosen policy does not recall.
   template <class Element>
   void recall(int layer, tensor_view<float const, 2> q, kv_view<Element> kv, kept_rows<Backend>& keep) {

@@ -21,6 +21,7 @@ namespace loopserve {
 ///     observe(l, q)                     q (heads, head_dim) of this token, after RoPE
 ///     if (due(l)) choose(l, kv, keep)   may be due at the first token already; until the first choice everything is attended
 ///     recall(l, q, kv, keep)            only where the policy has it: `keep` becomes the set for this very token
+/// A batched_policy's choices are made for all layers at once instead, before a token's first layer: see there.
 /// `kv` is always the context, never the generated tokens. A choice never exceeds budget().at(context), and is all() where that reaches the context.
 /// truncate(n): tokens from n on are gone from the cache (rewind, divergent history), state built from them must go too.
 /// fork(): an independent copy. Meaning: loopserve/testing/policy_laws.hpp.
@@ -40,5 +41,17 @@ concept kv_policy = component<P> && requires(P p, P const& const_p, int layer, t
 template <class P>
 concept recalling_policy = kv_policy<P> && requires(P p, int layer, tensor_view<float const, 2> q, kv_view<float> kv,
                                                     kept_rows<typename P::backend_type>& keep) { p.recall(layer, q, kv, keep); };
+
+/// A policy whose choices for many layers and conversations can share their work: choose_on(queue, layer, kv, keep) is choose(layer, kv, keep) with `queue` in the place of
+/// the backend for all that it computes and for all scratch, since on a device choices of other layers run at the same time (each_job in ops/each_job.hpp).
+///
+/// The engine asks due() for all layers before a token's first layer, and makes all these choices then. So what is due at the first token serves it, as ever, and what falls
+/// due with a token's own query serves from the next token on. Order of calls for a token:
+///   for each layer: if (due(l)) choose_on(queue, l, kv, keep)
+///   for each layer: observe(l, q), then recall(l, q, kv, keep) where the policy has it
+template <class P>
+concept batched_policy = kv_policy<P> && requires(P p, typename P::backend_type& queue, int layer, kv_view<float> kv, kept_rows<typename P::backend_type>& keep) {
+  p.choose_on(queue, layer, kv, keep);
+};
 
 }  // namespace loopserve

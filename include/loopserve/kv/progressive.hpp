@@ -9,6 +9,7 @@
 #include <loopserve/core/error.hpp>
 #include <loopserve/kv/cache_storage.hpp>
 #include <loopserve/kv/kv_policy.hpp>
+#include <loopserve/kv/layer_scores.hpp>
 #include <loopserve/ops/copy.hpp>
 #include <loopserve/ops/key_mass.hpp>
 #include <loopserve/ops/top_k.hpp>
@@ -84,6 +85,11 @@ class progressive {
 
   template <class Element>
   void choose(int layer, kv_view<Element> kv, kept_rows<Backend>& keep) {
+    choose_on(*backend_, layer, kv, keep);
+  }
+
+  template <class Queue, class Element>
+  void choose_on(Queue& queue, int layer, kv_view<Element> kv, kept_rows<Backend>& keep) {
     auto& s = at(layer);
     if (s.budget >= s.context) { return keep.keep_all(); }
     key_mass_options how;
@@ -91,9 +97,10 @@ class progressive {
     how.pool = options_.pool;
     how.value_norm = options_.value_norm;
     how.tail = s.tail_rows > 0;
-    auto const mass = scores(kv.kv_heads, kv.length());
-    key_mass(*backend_, how.tail ? tensor_view<float const, 3>(s.tail.data(), {s.tail_rows, s.heads, s.head_dim}) : queries(layer), kv, how, mass);
-    choose_by(layer, mass, keep);
+    typename Queue::template buffer<float> scratch;
+    auto const mass = scores_.room(queue, scratch, kv.kv_heads, kv.length());
+    key_mass(queue, how.tail ? tensor_view<float const, 3>(s.tail.data(), {s.tail_rows, s.heads, s.head_dim}) : queries(layer), kv, how, mass);
+    choose_by(queue, layer, mass, keep);
   }
 
   /// The queries that the next choice is made by, (n, heads, head_dim); none where that is the bootstrap, which looks at the input.
@@ -102,14 +109,15 @@ class progressive {
     return {s.queries.data(), {s.tail_rows > 0 ? 0 : std::min(s.observed, options_.interval), s.heads, s.head_dim}};
   }
 
-  /// choose() by scores (kv_heads, context) that somebody else has made; they are changed.
-  void choose_by(int layer, tensor_view<float, 2> mass, kept_rows<Backend>& keep) {
+  /// choose_on() by scores (kv_heads, context) that somebody else has made; they are changed.
+  template <class Queue>
+  void choose_by(Queue& queue, int layer, tensor_view<float, 2> mass, kept_rows<Backend>& keep) {
     auto& s = at(layer);
     s.tail_rows = 0;
     s.observed = 0;
     auto const sinks = std::min(options_.sinks, s.budget);
-    force_ends(*backend_, mass, sinks, std::min(options_.recent, s.budget - sinks));
-    top_k(*backend_, mass, s.budget, -std::numeric_limits<float>::infinity(), keep.lists(static_cast<int>(mass.extent(0)), std::max(1, s.budget)));
+    force_ends(queue, mass, sinks, std::min(options_.recent, s.budget - sinks));
+    top_k(queue, mass, s.budget, -std::numeric_limits<float>::infinity(), keep.lists(static_cast<int>(mass.extent(0)), std::max(1, s.budget)));
   }
 
   kv_budget budget() const { return options_.budget; }
@@ -136,10 +144,11 @@ class progressive {
     return copy;
   }
 
-  /// Queries of all layers and one layer's scores.
+  /// Queries of all layers and, where choices follow each other, one layer's scores.
   static index_t planned_bytes(cache_shape shape, int heads, options const& o, int context) {
     if (o.budget.at(context) >= context) { return 0; }
-    return (index_t{shape.layers} * heads * shape.head_dim * (o.interval + (o.bootstrap ? std::min(64, context) : 0)) + index_t{shape.kv_heads} * context) * index_t{sizeof(float)};
+    index_t const queries = index_t{shape.layers} * heads * shape.head_dim * (o.interval + (o.bootstrap ? std::min(64, context) : 0));
+    return (queries + (Backend::space == memory_space::host ? index_t{shape.kv_heads} * context : 0)) * index_t{sizeof(float)};
   }
   static index_t planned_rows(options const& o, int context) { return o.budget.at(context) < context ? o.budget.at(context) : 0; }
 
@@ -165,18 +174,12 @@ class progressive {
     for (index_t h = 0; h < q.extent(0); ++h) { copy_elements(*backend_, q.data() + h * q.stride(0), q.extent(1), to + h * q.extent(1)); }
   }
 
-  tensor_view<float, 2> scores(int kv_heads, int context) {
-    auto const size = index_t{kv_heads} * context;
-    if (scores_.size() < size) { scores_ = backend_->template make_buffer<float>(size); }
-    return {scores_.data(), {kv_heads, context}};
-  }
-
   Backend* backend_;
   options options_;
   std::vector<layer_state> layers_;
-  typename Backend::template buffer<float> scores_;
+  layer_scores<Backend> scores_;
 };
 
-static_assert(kv_policy<progressive<reference>>);
+static_assert(batched_policy<progressive<reference>>);
 
 }  // namespace loopserve

@@ -10,6 +10,7 @@
 #include <loopserve/core/error.hpp>
 #include <loopserve/kv/cache_storage.hpp>
 #include <loopserve/kv/kv_policy.hpp>
+#include <loopserve/kv/layer_scores.hpp>
 #include <loopserve/kv/sketch_cache.hpp>
 #include <loopserve/ops/key_sketch.hpp>
 #include <loopserve/ops/top_k.hpp>
@@ -64,12 +65,14 @@ class with_recall {
   /// The core alone.
   template <class Element>
   void choose(int layer, kv_view<Element> kv, kept_rows<backend_type>& keep) {
-    auto& s = at(layer);
-    if (s.budget >= s.context) { return keep.keep_all(); }
-    if (!chosen_by_sketch(layer, kv)) { core_.choose(layer, kv, s.core); }
-    if (s.core.all()) { return keep.keep_all(); }
-    auto const core = s.core.view();
-    copy_kept(*backend_, core, keep.lists(core.kv_heads, static_cast<int>(core.stride)));
+    choose_core(*backend_, layer, kv, keep);
+  }
+
+  template <class Queue, class Element>
+  void choose_on(Queue& queue, int layer, kv_view<Element> kv, kept_rows<backend_type>& keep)
+    requires batched_policy<Policy>
+  {
+    choose_core(queue, layer, kv, keep);
   }
 
   /// The core and what `q` (heads, head_dim) asks for; everything before the core's first choice.
@@ -77,7 +80,8 @@ class with_recall {
   void recall(int layer, tensor_view<float const, 2> q, kv_view<Element> kv, kept_rows<backend_type>& keep) {
     auto& s = at(layer);
     if (s.budget >= s.context || s.core.all()) { return keep.keep_all(); }
-    auto const found = scores(kv.kv_heads, kv.length());
+    typename backend_type::template buffer<float> scratch;
+    auto const found = scores_.room(*backend_, scratch, kv.kv_heads, kv.length());
     sketch_scores(*backend_, tensor_view<float const, 3>(q.data(), {1, q.extent(0), q.extent(1)}, {0, q.stride(0), q.stride(1)}), kv, s.sketch.view(), found);
     force_rows(*backend_, found, s.core.view());
     float const least = options_.mass > 0 ? options_.mass : -std::numeric_limits<float>::infinity();
@@ -151,34 +155,45 @@ class with_recall {
     return layers_[static_cast<std::size_t>(layer)];
   }
 
-  template <class Element>
-  bool chosen_by_sketch(int layer, kv_view<Element> kv) {
+  template <class Queue, class Element>
+  void choose_core(Queue& queue, int layer, kv_view<Element> kv, kept_rows<backend_type>& keep) {
+    auto& s = at(layer);
+    if (s.budget >= s.context) { return keep.keep_all(); }
+    if (!chosen_by_sketch(queue, layer, kv)) {
+      if constexpr (batched_policy<Policy>) {
+        core_.choose_on(queue, layer, kv, s.core);
+      } else {
+        core_.choose(layer, kv, s.core);
+      }
+    }
+    if (s.core.all()) { return keep.keep_all(); }
+    auto const core = s.core.view();
+    copy_kept(queue, core, keep.lists(core.kv_heads, static_cast<int>(core.stride)));
+  }
+
+  template <class Queue, class Element>
+  bool chosen_by_sketch(Queue& queue, int layer, kv_view<Element> kv) {
     if constexpr (requires(tensor_view<float, 2> found, kept_rows<backend_type>& keep) {
                     core_.queries(layer);
-                    core_.choose_by(layer, found, keep);
+                    core_.choose_by(queue, layer, found, keep);
                   }) {
       auto const queries = core_.queries(layer);
       if (!options_.sketch_core || queries.extent(0) == 0) { return false; }
-      auto const found = scores(kv.kv_heads, kv.length());
-      sketch_scores(*backend_, queries, kv, at(layer).sketch.view(), found);
-      core_.choose_by(layer, found, at(layer).core);
+      typename Queue::template buffer<float> scratch;
+      auto const found = scores_.room(queue, scratch, kv.kv_heads, kv.length());
+      sketch_scores(queue, queries, kv, at(layer).sketch.view(), found);
+      core_.choose_by(queue, layer, found, at(layer).core);
       return true;
     } else {
       return false;
     }
   }
 
-  tensor_view<float, 2> scores(int kv_heads, int context) {
-    auto const size = index_t{kv_heads} * context;
-    if (scores_.size() < size) { scores_ = backend_->template make_buffer<float>(size); }
-    return {scores_.data(), {kv_heads, context}};
-  }
-
   backend_type* backend_;
   options options_;
   Policy core_;
   std::vector<layer_state> layers_;
-  typename backend_type::template buffer<float> scores_;
+  layer_scores<backend_type> scores_;
 };
 
 }  // namespace loopserve

@@ -21,9 +21,9 @@ class working_set {
  public:
   explicit working_set(Backend& backend) : backend_(&backend) {}
 
-  /// Holds exactly the rows `keep` of `full` from now on. `backend` is the one it was built with.
-  template <class Element>
-  void assign(Backend& backend, kv_view<Element> full, kept_rows_view keep) {
+  /// Holds exactly the rows `keep` of `full` from now on. `queue` is the backend it was built with, or what each_job gives in its place.
+  template <class Queue, class Element>
+  void assign(Queue& queue, kv_view<Element> full, kept_rows_view keep) {
     if (keep.stride > capacity_ || keep.kv_heads != kv_heads_ || full.head_dim != head_dim_ || sizeof(Element) != element_bytes_) {
       shape(keep, full.head_dim, sizeof(Element));
     }
@@ -36,7 +36,7 @@ class working_set {
     to.slots = ints(2);
     to.counts = counts_.data();
     to.copied = counts_.data() + kv_heads_;
-    gather_rows(backend, full, keep, to);
+    gather_rows(queue, full, keep, to);
     if constexpr (Backend::space == memory_space::device) {
       tokens_ = static_cast<int>(keep.stride);  // how long a head's list is, only the device knows
     } else {

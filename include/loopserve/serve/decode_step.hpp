@@ -11,6 +11,7 @@
 #include <loopserve/kv/kv_policy.hpp>
 #include <loopserve/ops/kept_share.hpp>
 #include <loopserve/serve/activations.hpp>
+#include <loopserve/serve/choose_ahead.hpp>
 #include <loopserve/serve/dialogue.hpp>
 #include <loopserve/serve/prefill_step.hpp>
 #include <loopserve/serve/replayed_steps.hpp>
@@ -28,7 +29,7 @@ class decode_step {
 
   decode_step(backend_type& backend, typename Config::model& network, typename Config::storage& storage, typename Config::attention& attention,
               activations<backend_type>& scratch, step_inputs<backend_type>& inputs)
-      : backend_(&backend), model_(&network), storage_(&storage), attention_(&attention), scratch_(&scratch), inputs_(&inputs) {}
+      : backend_(&backend), model_(&network), storage_(&storage), attention_(&attention), scratch_(&scratch), inputs_(&inputs), ahead_(backend, network, storage) {}
 
   /// Logits of the tokens after: (batch.size(), vocabulary), and what `last` queues behind them. Room in the cache was reserved when the turns began. A device has done
   /// what was queued on return.
@@ -37,6 +38,7 @@ class decode_step {
     double elapsed = 0;
     {
       stopwatch const all(elapsed);
+      if constexpr (chooses_ahead) { ahead_.run(batch); }
       std::vector<sequence_id> who;
       for (auto const* d : batch) { who.push_back(d->id); }
       steps_.run(*backend_, std::move(who), [&] {
@@ -55,6 +57,8 @@ class decode_step {
   step_counts counts() const { return steps_.counts(); }
 
  private:
+  static constexpr bool chooses_ahead = batched_policy<typename Config::compressor>;
+
   void queue(std::span<dialogue_type* const> batch, tensor_view<float, 2> logits) {
     auto const& shape = model_->shape();
     int const n = static_cast<int>(batch.size());
@@ -108,10 +112,12 @@ class decode_step {
     {
       stopwatch const timed(ms.reselection_ms);
       d.compressor.observe(layer, q);
-      if (d.compressor.due(layer)) {
-        d.compressor.choose(layer, context, choice.keep);
-        ++d.turn.report.selections;
-        changed = true;
+      if constexpr (!chooses_ahead) {
+        if (d.compressor.due(layer)) {
+          d.compressor.choose(layer, context, choice.keep);
+          ++d.turn.report.selections;
+          changed = true;
+        }
       }
     }
     if constexpr (recalling_policy<typename Config::compressor>) {
@@ -152,6 +158,7 @@ class decode_step {
   typename Config::attention* attention_;
   activations<backend_type>* scratch_;
   step_inputs<backend_type>* inputs_;
+  choose_ahead<Config> ahead_;
   replayed_steps<backend_type> steps_;
 };
 

@@ -22,7 +22,8 @@ namespace loopserve {
 /// pointers of page tables (8 bytes a page), token lists and reports; and what operations hold while they run or keep per thread, which is the backend's
 /// own affair: on `cpu` a copy of a chunk's activations (of the widest layer, in bf16 where weights are), a thread's tiles: weights (64 outputs of the widest
 /// layer, in bf16 or float32), keys and values below 1 MiB, and scores over the context of the choices in decode; on `cuda` 32 MiB for products, a copy of a chunk's
-/// activations in 16 bits, scores, and where tokens are drawn 145 KiB a row; and 4 bytes a token of the vocabulary for an answer with penalties.
+/// activations in 16 bits, scores, up to some 200 MiB while policies choose again (batch_scratch_bytes and one layer's choice), and where tokens are drawn 145 KiB a row; and
+/// 4 bytes a token of the vocabulary for an answer with penalties.
 struct memory_plan {
   int context_tokens = 0;
   index_t weights_bytes = 0;      ///< of all tensors, as they lie in their files
