@@ -64,6 +64,16 @@ class switched_compressor {
   {
     inner_.choose_on(queue, layer, kv, keep);
   }
+  bool beside() const
+    requires overlapping_policy<Policy>
+  {
+    return inner_.beside();
+  }
+  void adopt(int layer)
+    requires overlapping_policy<Policy>
+  {
+    inner_.adopt(layer);
+  }
   template <class Element>
   void recall(int layer, tensor_view<float const, 2> q, kv_view<Element> kv, kept_rows<backend_type>& keep) {
     if (*on_) { inner_.recall(layer, q, kv, keep); }

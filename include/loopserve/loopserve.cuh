@@ -18,6 +18,7 @@
 #include <loopserve/core/step_counts.hpp>
 #include <loopserve/core/tensor_view.hpp>
 #include <loopserve/core/weight_view.hpp>
+#include <loopserve/dev/cuda/beside.cuh>
 #include <loopserve/dev/cuda/check.cuh>
 #include <loopserve/dev/cuda/cuda.cuh>
 #include <loopserve/dev/cuda/launch.cuh>
@@ -188,6 +189,7 @@
 #include <loopserve/serve/replayed_steps.hpp>
 #include <loopserve/serve/scheduler.hpp>
 #include <loopserve/serve/score.hpp>
+#include <loopserve/serve/second_queue.hpp>
 #include <loopserve/serve/seen_tokens.hpp>
 #include <loopserve/serve/settle_options.hpp>
 #include <loopserve/serve/step_inputs.hpp>

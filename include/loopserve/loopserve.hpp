@@ -154,6 +154,7 @@
 #include <loopserve/serve/replayed_steps.hpp>
 #include <loopserve/serve/scheduler.hpp>
 #include <loopserve/serve/score.hpp>
+#include <loopserve/serve/second_queue.hpp>
 #include <loopserve/serve/seen_tokens.hpp>
 #include <loopserve/serve/settle_options.hpp>
 #include <loopserve/serve/step_inputs.hpp>

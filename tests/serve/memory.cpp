@@ -62,6 +62,7 @@ held one_answer(engine<config>& e, std::string const& text, int max_tokens) {
 
 struct policy {
   std::string selector, compressor;
+  bool beside = false;
 };
 
 options options_of(policy const& p, int threads, std::optional<element_type> kv, int chunk) {
@@ -71,6 +72,7 @@ options options_of(policy const& p, int threads, std::optional<element_type> kv,
   o.compressor.name = p.compressor;
   o.compressor.budget = kv_budget::of_context(0.1);
   o.compressor.interval = 2;
+  o.compressor.beside = p.beside;
   o.threads = threads;
   o.kv_type = kv;
   o.chunk_tokens = chunk;
@@ -126,6 +128,7 @@ TEST_CASE("what is planned is what is held: every policy, type of keys and value
                           {"a_shape", "sink_window"},
                           {"online_vertical_slash", "progressive"},
                           {"online_vertical_slash", "with_recall:progressive"},
+                          {"online_vertical_slash", "with_recall:progressive", true},
                           {"online_vertical_slash", "with_recall:sink_window"}}) {
     planned_is_held(demo::folder(), options_of(p, 1, {}, 2048), meeting_talk(1));
     planned_is_held(demo::folder(), options_of(p, 2, element_type::f32, 2048), meeting_talk(2));

@@ -216,6 +216,15 @@ TEST_CASE("ten jobs of the same launches take the launches of one and one upload
     // The longer jobs' second kernel comes behind the second fill, which is the first job's already.
     CHECK(*b.counts == (longer ? 6 : 3));
   }
+  *b.sent = 0;
+  each_job(
+      b, std::span(numbers).first(10),
+      [&](auto const& queue, int) {
+        auto scratch = queue.template make_buffer<unsigned char>(1000);
+        queue.fill(scratch.data(), 0, scratch.bytes());
+      },
+      2500);
+  CHECK(*b.sent == 4);  // batches of three jobs, and the last
   *b.counts = *b.sent = 0;
   each_job(b, std::span<int const>(), [&](auto const&, int) {});
   CHECK(*b.counts == 0);

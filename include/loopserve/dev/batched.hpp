@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <type_traits>
@@ -121,7 +122,8 @@ class batched {
   using buffer = batched_buffer<T, B>;
   using step = typename B::step;
 
-  explicit batched(B const& b) : state_(std::make_shared<state>(b)) {}
+  /// `before` is called each time before anything is queued on `b`.
+  explicit batched(B const& b, std::function<void()> before = {}) : state_(std::make_shared<state>(b, std::move(before))) {}
 
   void next_job() const {
     ++state_->job;
@@ -131,6 +133,7 @@ class batched {
   void run() const {
     auto& s = *state_;
     auto const launches = std::exchange(s.launches, {});
+    if (s.before) { s.before(); }
     s.place = 0;
     index_t bytes = 0;
     for (auto const& l : launches) { bytes += static_cast<index_t>(l.parts.size()); }
@@ -206,8 +209,9 @@ class batched {
 
  private:
   struct state {
-    explicit state(B const& b) : inner(b), memory(std::make_shared<detail::batch_memory<B>>()) {}
+    state(B const& b, std::function<void()> f) : inner(b), before(std::move(f)), memory(std::make_shared<detail::batch_memory<B>>()) {}
     B inner;
+    std::function<void()> before;
     std::shared_ptr<detail::batch_memory<B>> memory;
     std::vector<detail::batch_launch<B>> launches;
     std::size_t place = 0;  // launches before it are older than what the job launches next

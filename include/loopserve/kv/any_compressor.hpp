@@ -22,6 +22,7 @@ struct any_compressor_options {
   int interval = progressive_options{}.interval;                             ///< of progressive, in tokens
   int bits = with_recall_settings<progressive_options>{}.bits;               ///< of recall's sketch
   double core_share = with_recall_settings<progressive_options>{}.core_share;  ///< of the budget, in with_recall
+  bool beside = progressive_options{}.beside;                                ///< of progressive: choose beside a decode step
 };
 
 /// A KV policy chosen by name at run time. Any other name is an error that lists those it knows.
@@ -63,6 +64,20 @@ class any_compressor {
       }
     });
   }
+  /// No and nothing where the chosen policy is no overlapping_policy.
+  bool beside() const {
+    return std::visit(
+        [](auto const& p) {
+          if constexpr (overlapping_policy<std::decay_t<decltype(p)>>) { return p.beside(); }
+          return false;
+        },
+        policy_);
+  }
+  void adopt(int layer) {
+    visit([&](auto& p) {
+      if constexpr (overlapping_policy<std::decay_t<decltype(p)>>) { p.adopt(layer); }
+    });
+  }
   /// Nothing where the chosen policy does not recall.
   template <class Element>
   void recall(int layer, tensor_view<float const, 2> q, kv_view<Element> kv, kept_rows<Backend>& keep) {
@@ -82,6 +97,12 @@ class any_compressor {
 
   static index_t planned_bytes(cache_shape shape, int heads, options const& o, int context) {
     return chosen(o, [&](auto type, auto const& inner) { return decltype(type)::type::planned_bytes(shape, heads, inner, context); });
+  }
+  static index_t planned_next_rows(options const& o, int context) {
+    return chosen(o, [&](auto type, auto const& inner) -> index_t {
+      if constexpr (requires { decltype(type)::type::planned_next_rows(inner, context); }) { return decltype(type)::type::planned_next_rows(inner, context); }
+      return 0;
+    });
   }
   static index_t planned_rows(options const& o, int context) {
     return chosen(o, [&](auto type, auto const& inner) { return static_cast<index_t>(decltype(type)::type::planned_rows(inner, context)); });
@@ -111,6 +132,7 @@ class any_compressor {
     progressive_options again;
     again.budget = o.budget;
     again.interval = o.interval;
+    again.beside = o.beside;
     if (o.name == "keep_all") { return f(std::type_identity<keep_all<Backend>>{}, keep_all_options{}); }
     if (o.name == "sink_window") { return f(std::type_identity<sink_window<Backend>>{}, window); }
     if (o.name == "progressive") { return f(std::type_identity<progressive<Backend>>{}, again); }

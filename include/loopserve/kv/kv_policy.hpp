@@ -54,4 +54,13 @@ concept batched_policy = kv_policy<P> && requires(P p, typename P::backend_type&
   p.choose_on(queue, layer, kv, keep);
 };
 
+/// A batched_policy whose choices, where beside() says so, are made beside a decode step: choose_on() is called before the step's first layer, for a queue that runs beside the
+/// step, and the step goes on as if it had not been; then adopt(layer) makes the choice hold, so that it serves from the next token on. In between, choose_on's work reads
+/// nothing that observe() writes, and recall() sees what was chosen before. A layer's first choice of an answer is adopted before its step goes on.
+template <class P>
+concept overlapping_policy = batched_policy<P> && requires(P p, P const& const_p, int layer) {
+  { const_p.beside() } -> std::same_as<bool>;
+  p.adopt(layer);
+};
+
 }  // namespace loopserve

@@ -25,6 +25,7 @@ struct progressive_options {
   head_reduce reduce = head_reduce::mean;       ///< over the query heads of a KV head
   int pool = 1;                                 ///< > 1, odd: a token's score is the best of so many neighbours
   bool value_norm = false;                      ///< weigh attention by the length of the value
+  bool beside = false;                          ///< choose beside a decode step, on a device on a second queue, and keep from the step after it: one token later
 };
 
 /// Phase 2 of LoopServe (arXiv 2507.13681): every `interval` generated tokens the kept set is chosen again from the whole context, by the attention that the
@@ -73,8 +74,8 @@ class progressive {
     s.heads = static_cast<int>(q.extent(0));
     s.head_dim = static_cast<int>(q.extent(1));
     index_t const row = q.extent(0) * q.extent(1);
-    if (s.queries.size() < options_.interval * row) { s.queries = backend_->template make_buffer<float>(options_.interval * row); }
-    copy_query(q, s.queries.data() + s.observed % options_.interval * row);
+    if (s.queries.size() < halves(options_) * options_.interval * row) { s.queries = backend_->template make_buffer<float>(halves(options_) * options_.interval * row); }
+    copy_query(q, s.queries.data() + (s.half * options_.interval + s.observed % options_.interval) * row);
     ++s.observed;
   }
 
@@ -106,7 +107,7 @@ class progressive {
   /// The queries that the next choice is made by, (n, heads, head_dim); none where that is the bootstrap, which looks at the input.
   tensor_view<float const, 3> queries(int layer) const {
     auto const& s = layers_[static_cast<std::size_t>(layer)];
-    return {s.queries.data(), {s.tail_rows > 0 ? 0 : std::min(s.observed, options_.interval), s.heads, s.head_dim}};
+    return {s.queries.data() + index_t{s.half} * options_.interval * s.heads * s.head_dim, {s.tail_rows > 0 ? 0 : std::min(s.observed, options_.interval), s.heads, s.head_dim}};
   }
 
   /// choose_on() by scores (kv_heads, context) that somebody else has made; they are changed.
@@ -115,10 +116,14 @@ class progressive {
     auto& s = at(layer);
     s.tail_rows = 0;
     s.observed = 0;
+    if (options_.beside) { s.half = 1 - s.half; }  // the queries that this choice reads stay while the step goes on
     auto const sinks = std::min(options_.sinks, s.budget);
     force_ends(queue, mass, sinks, std::min(options_.recent, s.budget - sinks));
     top_k(queue, mass, s.budget, -std::numeric_limits<float>::infinity(), keep.lists(static_cast<int>(mass.extent(0)), std::max(1, s.budget)));
   }
+
+  bool beside() const { return options_.beside; }
+  void adopt(int) {}
 
   kv_budget budget() const { return options_.budget; }
 
@@ -134,6 +139,7 @@ class progressive {
       t.context = s.context;
       t.budget = s.budget;
       t.observed = s.observed;
+      t.half = s.half;
       t.tail_rows = s.tail_rows;
       t.heads = s.heads;
       t.head_dim = s.head_dim;
@@ -147,20 +153,25 @@ class progressive {
   /// Queries of all layers and, where choices follow each other, one layer's scores.
   static index_t planned_bytes(cache_shape shape, int heads, options const& o, int context) {
     if (o.budget.at(context) >= context) { return 0; }
-    index_t const queries = index_t{shape.layers} * heads * shape.head_dim * (o.interval + (o.bootstrap ? std::min(64, context) : 0));
+    index_t const queries = index_t{shape.layers} * heads * shape.head_dim * (halves(o) * o.interval + (o.bootstrap ? std::min(64, context) : 0));
     return (queries + (Backend::space == memory_space::host ? index_t{shape.kv_heads} * context : 0)) * index_t{sizeof(float)};
   }
   static index_t planned_rows(options const& o, int context) { return o.budget.at(context) < context ? o.budget.at(context) : 0; }
+  /// Of a choice that is made beside a step.
+  static index_t planned_next_rows(options const& o, int context) { return o.beside ? planned_rows(o, context) : 0; }
 
  private:
+  static int halves(options const& o) { return o.beside ? 2 : 1; }
+
   struct layer_state {
     int context = 0;
     int budget = 0;
     int observed = 0;   // queries since the last choice
+    int half = 0;       // of `queries`, that these lie in
     int tail_rows = 0;  // > 0: the next choice is the bootstrap
     int heads = 0;
     int head_dim = 0;
-    typename Backend::template buffer<float> queries;  // (interval, heads, head_dim), a ring
+    typename Backend::template buffer<float> queries;  // (halves, interval, heads, head_dim): a ring, or two
     typename Backend::template buffer<float> tail;     // (tail_rows, heads, head_dim)
   };
 
@@ -180,6 +191,6 @@ class progressive {
   layer_scores<Backend> scores_;
 };
 
-static_assert(batched_policy<progressive<reference>>);
+static_assert(overlapping_policy<progressive<reference>>);
 
 }  // namespace loopserve

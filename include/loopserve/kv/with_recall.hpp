@@ -66,6 +66,7 @@ class with_recall {
   template <class Element>
   void choose(int layer, kv_view<Element> kv, kept_rows<backend_type>& keep) {
     choose_core(*backend_, layer, kv, keep);
+    take_over(layer);
   }
 
   template <class Queue, class Element>
@@ -73,6 +74,18 @@ class with_recall {
     requires batched_policy<Policy>
   {
     choose_core(queue, layer, kv, keep);
+  }
+
+  bool beside() const
+    requires overlapping_policy<Policy>
+  {
+    return core_.beside();
+  }
+  void adopt(int layer)
+    requires overlapping_policy<Policy>
+  {
+    core_.adopt(layer);
+    take_over(layer);
   }
 
   /// The core and what `q` (heads, head_dim) asks for; everything before the core's first choice.
@@ -122,17 +135,23 @@ class with_recall {
     if (budget >= context) { return 0; }
     return Policy::planned_bytes(shape, heads, core_options(o), context) + index_t{shape.kv_heads} * context * index_t{sizeof(float)} +
            shape.layers * (sketch_cache<backend_type>::bytes_for(shape.kv_heads, shape.head_dim, o.bits, context / sketch_group) +
-                           kept_rows<backend_type>::planned_bytes(shape.kv_heads, Policy::planned_rows(core_options(o), context)));
+                           kept_rows<backend_type>::planned_bytes(shape.kv_heads, Policy::planned_rows(core_options(o), context)) +
+                           next_bytes(shape, planned_next_rows(o, context)));
   }
   static index_t planned_rows(options const& o, int context) { return o.budget.at(context) < context ? o.budget.at(context) : 0; }
+  static index_t planned_next_rows(options const& o, int context) {
+    if constexpr (requires { Policy::planned_next_rows(o.core, context); }) { return planned_rows(o, context) > 0 ? Policy::planned_next_rows(core_options(o), context) : 0; }
+    return 0;
+  }
 
  private:
   struct layer_state {
-    layer_state(backend_type& backend, int bits) : sketch(backend, bits), core(backend) {}
+    layer_state(backend_type& backend, int bits) : sketch(backend, bits), core(backend), next(backend) {}
     int context = 0;
     int budget = 0;
     sketch_cache<backend_type> sketch;
     kept_rows<backend_type> core;
+    kept_rows<backend_type> next;  // beside a step: what will be the core
   };
 
   with_recall(backend_type& backend, options const& o, Policy core) : backend_(&backend), options_(o), core_(std::move(core)) {}
@@ -150,29 +169,40 @@ class with_recall {
     return core;
   }
 
+  static index_t next_bytes(cache_shape shape, index_t rows) { return rows > 0 ? kept_rows<backend_type>::planned_bytes(shape.kv_heads, rows) : 0; }
+
   layer_state& at(int layer) {
     check(layer >= 0 && layer < static_cast<int>(layers_.size()), "a KV policy is asked about a layer whose turn has not begun");
     return layers_[static_cast<std::size_t>(layer)];
+  }
+
+  bool is_beside() const {
+    if constexpr (overlapping_policy<Policy>) { return core_.beside(); }
+    return false;
+  }
+  void take_over(int layer) {
+    if (is_beside() && at(layer).budget < at(layer).context) { std::swap(at(layer).core, at(layer).next); }
   }
 
   template <class Queue, class Element>
   void choose_core(Queue& queue, int layer, kv_view<Element> kv, kept_rows<backend_type>& keep) {
     auto& s = at(layer);
     if (s.budget >= s.context) { return keep.keep_all(); }
-    if (!chosen_by_sketch(queue, layer, kv)) {
+    auto& chosen = is_beside() ? s.next : s.core;
+    if (!chosen_by_sketch(queue, layer, kv, chosen)) {
       if constexpr (batched_policy<Policy>) {
-        core_.choose_on(queue, layer, kv, s.core);
+        core_.choose_on(queue, layer, kv, chosen);
       } else {
-        core_.choose(layer, kv, s.core);
+        core_.choose(layer, kv, chosen);
       }
     }
-    if (s.core.all()) { return keep.keep_all(); }
-    auto const core = s.core.view();
+    if (chosen.all()) { return keep.keep_all(); }
+    auto const core = chosen.view();
     copy_kept(queue, core, keep.lists(core.kv_heads, static_cast<int>(core.stride)));
   }
 
   template <class Queue, class Element>
-  bool chosen_by_sketch(Queue& queue, int layer, kv_view<Element> kv) {
+  bool chosen_by_sketch(Queue& queue, int layer, kv_view<Element> kv, kept_rows<backend_type>& chosen) {
     if constexpr (requires(tensor_view<float, 2> found, kept_rows<backend_type>& keep) {
                     core_.queries(layer);
                     core_.choose_by(queue, layer, found, keep);
@@ -182,7 +212,7 @@ class with_recall {
       typename Queue::template buffer<float> scratch;
       auto const found = scores_.room(queue, scratch, kv.kv_heads, kv.length());
       sketch_scores(queue, queries, kv, at(layer).sketch.view(), found);
-      core_.choose_by(queue, layer, found, at(layer).core);
+      core_.choose_by(queue, layer, found, chosen);
       return true;
     } else {
       return false;

@@ -38,7 +38,7 @@ class decode_step {
     double elapsed = 0;
     {
       stopwatch const all(elapsed);
-      if constexpr (chooses_ahead) { ahead_.run(batch); }
+      [[maybe_unused]] auto const step = chosen_ahead(batch);
       std::vector<sequence_id> who;
       for (auto const* d : batch) { who.push_back(d->id); }
       steps_.run(*backend_, std::move(who), [&] {
@@ -58,6 +58,15 @@ class decode_step {
 
  private:
   static constexpr bool chooses_ahead = batched_policy<typename Config::compressor>;
+
+  /// To be held while the step goes on.
+  auto chosen_ahead(std::span<dialogue_type* const> batch) {
+    if constexpr (chooses_ahead) {
+      return ahead_.begin(batch);
+    } else {
+      return nullptr;
+    }
+  }
 
   void queue(std::span<dialogue_type* const> batch, tensor_view<float, 2> logits) {
     auto const& shape = model_->shape();

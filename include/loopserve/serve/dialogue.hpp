@@ -25,9 +25,16 @@ enum class turn_phase : std::uint8_t { idle, prefill, decode };
 /// What one layer attends to while an answer is generated.
 template <class Backend>
 struct layer_choice {
-  explicit layer_choice(Backend& backend) : keep(backend), rows(backend) {}
+  explicit layer_choice(Backend& backend) : keep(backend), rows(backend), next_keep(backend), next_rows(backend) {}
   kept_rows<Backend> keep;
   working_set<Backend> rows;
+  kept_rows<Backend> next_keep;  ///< what is chosen beside a step, until its end
+  working_set<Backend> next_rows;
+
+  void adopt_next() {
+    std::swap(keep, next_keep);
+    std::swap(rows, next_rows);
+  }
 };
 
 /// The turn under way.

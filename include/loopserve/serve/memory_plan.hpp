@@ -7,6 +7,7 @@
 #include <loopserve/core/parallel.hpp>
 #include <loopserve/kv/cache_storage.hpp>
 #include <loopserve/kv/kept_rows.hpp>
+#include <loopserve/kv/kv_policy.hpp>
 #include <loopserve/kv/working_set.hpp>
 #include <loopserve/model/model.hpp>
 #include <loopserve/prefill/line_plan.hpp>
@@ -65,9 +66,12 @@ memory_plan plan_at(model_shape const& shape, index_t weights_bytes, engine_opti
   if constexpr (requires { compressor::planned_rows(options.compressor, context); }) {
     index_t const rows = compressor::planned_rows(options.compressor, context);
     auto const element = element_bytes<typename Config::storage>(options.storage);
-    if (rows > 0) {
-      plan.working_set_bytes = shape.layers * (working_set<backend>::planned_bytes(cache.kv_heads, cache.head_dim, element, rows) +
-                                               kept_rows<backend>::planned_bytes(cache.kv_heads, rows));
+    auto const lists = [&](index_t of) { return of > 0 ? shape.layers * kept_rows<backend>::planned_bytes(cache.kv_heads, of) : 0; };
+    auto const sets = [&](index_t of) { return of > 0 ? shape.layers * working_set<backend>::planned_bytes(cache.kv_heads, cache.head_dim, element, of) : 0; };
+    plan.working_set_bytes = sets(rows) + lists(rows);
+    if constexpr (requires { compressor::planned_next_rows(options.compressor, context); }) {
+      index_t const next = compressor::planned_next_rows(options.compressor, context);
+      plan.working_set_bytes += lists(next) + (recalling_policy<compressor> ? 0 : sets(next));  // where a policy recalls, rows are gathered in the step
     }
   }
   plan.scratch_bytes = activations<backend>::bytes(shape, std::max(options.chunk_tokens, decode_rows)) +

@@ -152,7 +152,7 @@ class token_engine {
     auto& report = d.turn.report;
     report.finish = reason;
     report.tokens_out = d.turn.answered();
-    for (auto& layer : d.turn.layers) { report.working_set_bytes += layer.rows.bytes(); }
+    for (auto& layer : d.turn.layers) { report.working_set_bytes += layer.rows.bytes() + layer.next_rows.bytes(); }
     read_tallies(d);
     report.kv_bytes = visit_storage(storage_, [&](auto& s) {
       s.truncate(d.id, static_cast<int>(d.cached.size()));  // room that the answer did not need

@@ -79,6 +79,9 @@ void law_choices_at_once(typename Policy::backend_type& b, typename Policy::opti
     each_job(b, std::span(due), [](auto& queue, due_choice<run_type> const& d) {
       d.of->policy().choose_on(queue, d.layer, d.of->context(d.layer).view(), d.of->keep(d.layer));
     });
+    if constexpr (overlapping_policy<Policy>) {
+      for (auto const& d : due) { d.of->policy().adopt(d.layer); }
+    }
     for (std::size_t i = 0; i < cases.size(); ++i) {
       if (t < begins(i)) { continue; }
       for (auto const& d : due_choices(std::vector<run_type*>{&alone[i]})) { alone[i].policy().choose(d.layer, alone[i].context(d.layer).view(), alone[i].keep(d.layer)); }
@@ -92,11 +95,41 @@ void law_choices_at_once(typename Policy::backend_type& b, typename Policy::opti
   }
 }
 
+/// overlapping_policy: a step attends to what it would if nothing were chosen beside it.
+template <class Policy, class Element>
+void law_a_step_sees_no_choice_beside_it(typename Policy::backend_type& b, typename Policy::options o) {
+  using run_type = policy_run<Policy, Element>;
+  run_type run(b, Policy(b, o), {.seed = 3}), undisturbed(b, Policy(b, o), {.seed = 3});
+  std::vector<kept_rows<typename Policy::backend_type>> next;
+  for (int l = 0; l < run.shape().layers; ++l) { next.emplace_back(b); }
+  run.begin();
+  undisturbed.begin();
+  for (int t = 0; t < 50; ++t) {
+    bool const first = run.keep(0).all();  // choices that are adopted at once
+    auto const due = due_choices(std::vector<run_type*>{&run});
+    for (auto const& d : due) {
+      auto& keep = first ? run.keep(d.layer) : next[static_cast<std::size_t>(d.layer)];
+      run.policy().choose_on(b, d.layer, run.context(d.layer).view(), keep);
+      if (!first) { continue; }
+      run.policy().adopt(d.layer);
+      undisturbed.policy().choose_on(b, d.layer, undisturbed.context(d.layer).view(), undisturbed.keep(d.layer));
+      undisturbed.policy().adopt(d.layer);
+    }
+    require(attended_after_choices<Policy>(run, t, 8) == attended_after_choices<Policy>(undisturbed, t, 8),
+            "a step attends to what it would without the choice that is made beside it");
+    if (!first && !due.empty()) { return; }
+  }
+  require(false, "an answer of 50 tokens has a choice after its first");
+}
+
 /// Every law of a batched_policy; `o` with a budget of some 20 to 60 tokens.
 template <class Policy, class Element>
   requires batched_policy<Policy>
 void batched_policy_laws(typename Policy::backend_type& b, typename Policy::options o) {
   law_choices_at_once<Policy, Element>(b, o);
+  if constexpr (overlapping_policy<Policy>) {
+    if (Policy(b, o).beside()) { law_a_step_sees_no_choice_beside_it<Policy, Element>(b, o); }
+  }
 }
 
 }  // namespace loopserve::testing

@@ -56,7 +56,8 @@ class emulated {
   using buffer = emulated_buffer<T>;
   using step = simt::queue::step;
 
-  explicit emulated(simt::schedule order = {}) : queue_(std::make_shared<simt::queue>(order)) {
+  /// `late`: see simt::queue.
+  explicit emulated(simt::schedule order = {}, bool late = false) : queue_(std::make_shared<simt::queue>(order, late)) {
     faults_ = std::make_shared<buffer<fault_record>>(make_buffer<fault_record>(1));
     clear_faults();
   }
@@ -98,6 +99,8 @@ class emulated {
   fault_record* faults() const { return faults_->data(); }
   int multiprocessors() const { return 3; }
   simt::schedule const& order() const { return queue_->order(); }
+  /// A late queue's work is done on return.
+  void catch_up() const { queue_->catch_up(); }
 
  private:
   void clear_faults() const { fill(faults(), 0, sizeof(fault_record)); }

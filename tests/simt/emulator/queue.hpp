@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <list>
 #include <memory>
 #include <set>
 #include <string>
@@ -56,10 +57,34 @@ class queue : public detail::stepped_queue<queue> {
   using graph = step_graph;
   using stage_memory = std::vector<char>;
 
-  explicit queue(schedule order) : order_(order) {}
+  /// A late queue puts off what is queued outside steps until the host waits, a step begins or catch_up(): as late as a device may run it that has other work as well.
+  explicit queue(schedule order, bool late = false) : order_(order), late_(late) {}
   queue(queue const&) = delete;
   queue& operator=(queue const&) = delete;
-  ~queue() { trim(); }
+  ~queue() {
+    catch_up();
+    trim();
+  }
+
+  void catch_up() {
+    auto const waiting = std::exchange(waiting_, {});
+    for (std::size_t i = 0; i < waiting.size(); ++i) { waiting.run(*this, i); }
+    uploads_.clear();
+    for (void* block : std::exchange(given_back_, {})) { device_memory::instance().free(block); }
+  }
+
+  template <class Body>
+  void replay(step& last, Body&& body) {
+    catch_up();
+    stepped_queue::replay(last, std::forward<Body>(body));
+  }
+
+  template <class Arguments>
+  void put(detail::work_type<queue> const& type, grid blocks, Arguments const& arguments) {
+    if (!late_ || in_step()) { return stepped_queue::put(type, blocks, arguments); }
+    detail::comparable<Arguments> const c(arguments);
+    waiting_.add(type, blocks, &c.arguments);
+  }
 
   schedule const& order() const { return order_; }
   std::shared_ptr<pinned_copies> const& copies() const { return copies_; }
@@ -88,7 +113,11 @@ class queue : public detail::stepped_queue<queue> {
   void* from_device(index_t bytes) { return device_memory::instance().allocate(bytes); }
   void to_device(void* block) noexcept {
     steps_.erase(block);
-    device_memory::instance().free(block);
+    if (waiting_.size() > 0) {
+      given_back_.push_back(block);  // what was put off may use it
+    } else {
+      device_memory::instance().free(block);
+    }
   }
   std::vector<char> make_pinned(index_t bytes) { return std::vector<char>(static_cast<std::size_t>(bytes)); }
   void settle() noexcept { copies_->finish(); }
@@ -114,7 +143,7 @@ class queue : public detail::stepped_queue<queue> {
                                                   },
                                                   static_cast<index_t>(sizeof(transfer)),
                                                   {true}};
-    if (bytes > 0) { put(type, {}, transfer{to, staged(from, bytes), bytes}); }
+    if (bytes > 0) { put(type, {}, transfer{to, late_ && !in_step() ? kept_for_later(from, bytes) : staged(from, bytes), bytes}); }
   }
   void copy_inside(void* to, void const* from, index_t bytes) {
     static detail::work_type<queue> const type = {[](queue& q, grid, void const* p) {
@@ -140,6 +169,7 @@ class queue : public detail::stepped_queue<queue> {
   }
   void copy_to_host(void* to, void const* from, index_t bytes) {
     leave_step();
+    catch_up();
     copies_->finish();
     for (auto const& arrived : std::exchange(on_their_way_, {})) { std::copy(arrived.bytes.begin(), arrived.bytes.end(), arrived.to); }
     if (bytes > 0) { std::memcpy(to, behind(from, bytes), static_cast<std::size_t>(bytes)); }
@@ -201,6 +231,11 @@ class queue : public detail::stepped_queue<queue> {
     std::memcpy(behind(to, bytes), from, static_cast<std::size_t>(bytes));
   }
 
+  void const* kept_for_later(void const* from, index_t bytes) {
+    auto const* const first = static_cast<char const*>(from);
+    return uploads_.emplace_back(first, first + bytes).data();
+  }
+
   static void* behind(void const* address, index_t bytes) {
     void* const memory = device_memory::instance().at(address, bytes);
     if (memory == nullptr) { throw simt_error("a copy of " + std::to_string(bytes) + " bytes touches device memory that is not allocated"); }
@@ -211,6 +246,10 @@ class queue : public detail::stepped_queue<queue> {
   std::shared_ptr<pinned_copies> copies_ = std::make_shared<pinned_copies>();
   std::vector<arriving> on_their_way_;
   std::set<void*> steps_;  // blocks that steps keep
+  bool late_ = false;
+  detail::work_list<queue> waiting_;        // of a late queue
+  std::list<std::vector<char>> uploads_;    // what it will upload
+  std::vector<void*> given_back_;           // memory that goes behind it
 };
 
 inline bool step_graph::change(queue&, detail::work_list<queue> const& list, std::size_t i) {
