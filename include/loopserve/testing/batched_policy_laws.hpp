@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <span>
-#include <utility>
 #include <vector>
 
 #include <loopserve/kv/kv_policy.hpp>
@@ -34,22 +33,16 @@ std::vector<due_choice<Run>> due_choices(std::vector<Run*> const& runs) {
 
 /// A token's layers after its choices: what is attended to in each.
 template <class Policy, class Run>
-std::vector<kept_lists> attended_after_choices(Run& run, int token, std::uint64_t stream) {
+std::vector<kept_lists> attended_after_choices(typename Policy::backend_type& b, Run& run, int token, std::uint64_t stream) {
   auto const c = run.shape();
   std::vector<kept_lists> kept;
   for (int l = 0; l < c.layers; ++l) {
-    auto const query = run.queries(l, token, 1, stream);
+    auto const query = uploaded(b, run.queries(l, token, 1, stream));
     tensor_view<float const, 2> const q(query.data(), {c.heads, c.head_dim});
     auto& keep = run.keep(l);
     run.policy().observe(l, q);
-    if constexpr (recalling_policy<Policy>) { run.policy().recall(l, q, run.context(l).view(), keep); }
-    if (keep.all()) {
-      kept.emplace_back();
-      continue;
-    }
-    auto const lists = keep.view();
-    auto& of = kept.emplace_back(std::in_place);
-    for (int h = 0; h < lists.kv_heads; ++h) { of->emplace_back(lists.rows + h * lists.stride, lists.rows + h * lists.stride + lists.counts[h]); }
+    if constexpr (recalling_policy<Policy>) { run.policy().recall(l, q, run.kv(l), keep); }
+    kept.push_back(lists_of(b, keep));
   }
   return kept;
 }
@@ -77,16 +70,16 @@ void law_choices_at_once(typename Policy::backend_type& b, typename Policy::opti
     }
     auto const due = due_choices(under_way);
     each_job(b, std::span(due), [](auto& queue, due_choice<run_type> const& d) {
-      d.of->policy().choose_on(queue, d.layer, d.of->context(d.layer).view(), d.of->keep(d.layer));
+      d.of->policy().choose_on(queue, d.layer, d.of->kv(d.layer), d.of->keep(d.layer));
     });
     if constexpr (overlapping_policy<Policy>) {
       for (auto const& d : due) { d.of->policy().adopt(d.layer); }
     }
     for (std::size_t i = 0; i < cases.size(); ++i) {
       if (t < begins(i)) { continue; }
-      for (auto const& d : due_choices(std::vector<run_type*>{&alone[i]})) { alone[i].policy().choose(d.layer, alone[i].context(d.layer).view(), alone[i].keep(d.layer)); }
-      auto const kept = attended_after_choices<Policy>(together[i], t, 8 + i);
-      require(kept == attended_after_choices<Policy>(alone[i], t, 8 + i), "choices that are made at once are those that are made one after the other");
+      for (auto const& d : due_choices(std::vector<run_type*>{&alone[i]})) { alone[i].policy().choose(d.layer, alone[i].kv(d.layer), alone[i].keep(d.layer)); }
+      auto const kept = attended_after_choices<Policy>(b, together[i], t, 8 + i);
+      require(kept == attended_after_choices<Policy>(b, alone[i], t, 8 + i), "choices that are made at once are those that are made one after the other");
       int const budget = together[i].policy().budget().at(cases[i].context);
       for (auto const& layer : kept) {
         for (std::size_t h = 0; layer && h < layer->size(); ++h) { require(static_cast<int>((*layer)[h].size()) <= budget, "a kept list is never longer than the budget"); }
@@ -109,13 +102,13 @@ void law_a_step_sees_no_choice_beside_it(typename Policy::backend_type& b, typen
     auto const due = due_choices(std::vector<run_type*>{&run});
     for (auto const& d : due) {
       auto& keep = first ? run.keep(d.layer) : next[static_cast<std::size_t>(d.layer)];
-      run.policy().choose_on(b, d.layer, run.context(d.layer).view(), keep);
+      run.policy().choose_on(b, d.layer, run.kv(d.layer), keep);
       if (!first) { continue; }
       run.policy().adopt(d.layer);
-      undisturbed.policy().choose_on(b, d.layer, undisturbed.context(d.layer).view(), undisturbed.keep(d.layer));
+      undisturbed.policy().choose_on(b, d.layer, undisturbed.kv(d.layer), undisturbed.keep(d.layer));
       undisturbed.policy().adopt(d.layer);
     }
-    require(attended_after_choices<Policy>(run, t, 8) == attended_after_choices<Policy>(undisturbed, t, 8),
+    require(attended_after_choices<Policy>(b, run, t, 8) == attended_after_choices<Policy>(b, undisturbed, t, 8),
             "a step attends to what it would without the choice that is made beside it");
     if (!first && !due.empty()) { return; }
   }
