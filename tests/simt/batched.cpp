@@ -134,6 +134,11 @@ TEST_CASE("who asks for a value gets what was put off before, and uploads come b
     CHECK(on_host(b, y) == one);
     download(queue, y.data(), 27, seen.data());
     CHECK(seen == tripled);
+    auto pinned = queue.template make_pinned<int>(27);
+    queue.fill(y.data(), 2, y.bytes());
+    queue.copy_to_pinned(pinned.data(), y.data(), y.bytes());
+    queue.synchronize();
+    CHECK(std::vector<int>(pinned.data(), pinned.data() + 27) == std::vector<int>(27, 0x02020202));
     queue.launch({1}, placed_kernel{x.data(), y.data(), 2, 27});
     upload(queue, other.data(), 27, x.data());
     for (int& i : tripled) { i = i / 3 * 2; }

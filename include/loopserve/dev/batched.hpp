@@ -194,6 +194,10 @@ class batched {
     run();
     state_->inner.copy_to_host(to, from, bytes);
   }
+  void copy_to_pinned(void* to, void const* from, index_t bytes) const {
+    run();
+    state_->inner.copy_to_pinned(to, from, bytes);
+  }
   template <class Body>
   void replay(step& last, Body&& body) const {
     run();
