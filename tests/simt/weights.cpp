@@ -83,8 +83,9 @@ TEST_CASE("matrices arrive in 16 bits, a tied one once, and the report says whic
     b.copy_to_host(scale.data(), up.view.final_norm.data(), 96 * 4);
     CHECK(scale == norm);
     // Kernels read 16 bytes at once, and products want rows that begin at lines of the cache.
-    for (void const* const data : {up.view.embedding.data, l.q.data, l.k.data, l.v.data, l.o.data, static_cast<void const*>(l.q_bias.data()),
-                                   static_cast<void const*>(l.attention_norm.data()), static_cast<void const*>(up.view.final_norm.data())}) {
+    void const* const all[] = {up.view.embedding.data, l.q.data, l.k.data, l.v.data, l.o.data, static_cast<void const*>(l.q_bias.data()),
+                                   static_cast<void const*>(l.attention_norm.data()), static_cast<void const*>(up.view.final_norm.data())};
+    for (void const* const data : all) {
       CHECK(reinterpret_cast<std::uintptr_t>(data) % 256 == 0);
     }
     CHECK(up.report.bytes == 2 * (50 * 96 + 64 * 96 + 2 * 32 * 96 + 96 * 64));

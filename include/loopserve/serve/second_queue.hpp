@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <concepts>
 #include <optional>
 #include <span>
 
@@ -38,7 +39,9 @@ class second_queue {
   }
 
  private:
-  static constexpr bool there_is = requires(Backend const& b) { beside(b); };
+  static constexpr bool there_is = requires(Backend const& b) {
+    { beside(b) } -> std::same_as<Backend>;
+  };
   std::optional<Backend> queue_;
 };
 
