@@ -16,9 +16,26 @@ using testing::prefill_case;
 
 namespace {
 
+/// Dense attention as it is called, in tiles of the shape that suits the batch.
+struct as_called {
+  template <class B, class Element>
+  void operator()(B const& b, std::span<prefill_job<Element> const> jobs) const {
+    attend_dense(b, jobs);
+  }
+};
+
+/// In tiles of 128 rows, however few there are.
+struct in_wide_tiles {
+  template <class B, class Element>
+  void operator()(B const& b, std::span<prefill_job<Element> const> jobs) const {
+    detail::with_prefill_records(
+        b, jobs, [&](auto const* records, prefill_bounds const& most) { detail::attend_dense_in<detail::many_rows>(b, records, most); });
+  }
+};
+
 /// One batch of all these cases, each held against the reference: with numbers that no rounding changes, and with any numbers.
-template <class Element>
-void check_batch(std::vector<prefill_case> const& cases) {
+template <class Element, class Attend = as_called>
+void check_batch(std::vector<prefill_case> const& cases, Attend attend = {}) {
   std::deque<testing::prefill_world<Element>> worlds;
   std::vector<prefill_job<Element>> host;
   for (auto const& shape : cases) { host.push_back(worlds.emplace_back(shape).job()); }
@@ -26,7 +43,7 @@ void check_batch(std::vector<prefill_case> const& cases) {
     attend_dense(reference(2), std::span<prefill_job<Element> const>(host));
     each_device([&](auto const& b) {
       batch_on_device const on(b, std::span<prefill_job<Element> const>(host));
-      attend_dense(b, on.jobs());
+      attend(b, on.jobs());
       for (std::size_t i = 0; i < cases.size(); ++i) {
         INFO(name_of(cases[i]));
         CHECK(worst(on.out(b, i), dense(host[i].out)) <= bounds[i]);
@@ -65,7 +82,10 @@ TEST_CASE("every head_dim that is a multiple of 8 up to 256") {
 
 TEST_CASE_TEMPLATE("tensor cores take heads of 32, 64, 96 and 128, through more tiles of keys than lie in shared memory", Element, bf16,
                    f16) {
-  for (int const dim : {32, 64, 96, 128}) { check_batch<Element>({{67, 330, 2, 1, dim, plan_shape::none, 0, kv_layout::paged}}); }
+  for (int const dim : {32, 64, 96, 128}) {
+    check_batch<Element>({{67, 330, 2, 1, dim, plan_shape::none, 0, kv_layout::paged}});
+    check_batch<Element>({{83, 330, 2, 1, dim, plan_shape::none, 0, kv_layout::token_major}}, in_wide_tiles{});
+  }
 }
 
 TEST_CASE("a row with a window sees the last keys up to itself only") {
@@ -74,30 +94,57 @@ TEST_CASE("a row with a window sees the last keys up to itself only") {
                      {40, 80, 2, 1, 24, plan_shape::none, 1000, kv_layout::head_major}});
 }
 
-TEST_CASE("a row's bits depend neither on the batch nor on how the rows are cut") {
+TEST_CASE("any number of query heads a KV head in tiles of 128 rows of all of them") {
+  for (int const ratio : {1, 3, 4, 8}) { check_batch<bf16>({{45, 150, 2 * ratio, 2, 32, plan_shape::none, 0, kv_layout::paged}}, in_wide_tiles{}); }
+  check_batch<f16>({{300, 300, 2, 2, 32, plan_shape::none, 0, kv_layout::head_major},
+                    {1, 700, 8, 1, 32, plan_shape::none, 0, kv_layout::paged},
+                    {7, 2000, 8, 2, 32, plan_shape::none, 90, kv_layout::token_major},
+                    {129, 140, 4, 1, 32, plan_shape::none, 0, kv_layout::paged}},
+                   in_wide_tiles{});
+}
+
+TEST_CASE("windows in tiles of 128 rows: keys that end within a tile, a window of one key, of all but one, one that hides nothing") {
+  check_batch<bf16>({{150, 300, 2, 1, 32, plan_shape::none, 50, kv_layout::paged},
+                     {140, 290, 4, 1, 32, plan_shape::none, 129, kv_layout::token_major},
+                     {40, 90, 3, 1, 32, plan_shape::none, 1, kv_layout::token_major},
+                     {33, 60, 1, 1, 32, plan_shape::none, 59, kv_layout::paged},
+                     {70, 80, 2, 1, 32, plan_shape::none, 1000, kv_layout::head_major}},
+                    in_wide_tiles{});
+}
+
+TEST_CASE("a row's bits depend neither on the batch, nor on how the rows are cut, nor on the tiles") {
   for (int const window : {0, 45}) {
     testing::prefill_world<bf16> world({75, 140, 2, 1, 32, plan_shape::none, window, kv_layout::paged}), other({9, 9, 4, 1, 64});
     each_device([&](auto const& b) {
       using on_b = prefill_on_device<std::remove_cvref_t<decltype(b)>, bf16>;
+      auto const of = [&](std::vector<prefill_job<bf16>> const& jobs, auto attend, on_b const& on) {
+        attend(b, std::span<prefill_job<bf16> const>(jobs));
+        return on.out(b);
+      };
       on_b whole(b, world.job()), beside(b, other.job());
-      std::vector<prefill_job<bf16>> const jobs{beside.job(), whole.job()};
-      attend_dense(b, std::span<prefill_job<bf16> const>(jobs));
-      auto const bits = whole.out(b);
-      std::vector<float> parts;
-      for (auto const& [first, count] : {std::pair{0, 13}, std::pair{13, 62}}) {
-        auto part = world.job();
-        part.q = part.q.rows(first, count);
-        part.out = part.out.rows(first, count);
-        part.kv = part.kv.slice(0, 65 + first + count);
-        on_b on(b, part);
-        std::vector<prefill_job<bf16>> const one{on.job()};
-        attend_dense(b, std::span<prefill_job<bf16> const>(one));
-        auto const rows = on.out(b);
-        parts.insert(parts.end(), rows.begin(), rows.end());
+      auto const bits = of({beside.job(), whole.job()}, as_called{}, whole);
+      CHECK(of({whole.job()}, in_wide_tiles{}, whole) == bits);
+      for (int const wide : {0, 1}) {
+        std::vector<float> parts;
+        for (auto const& [first, count] : {std::pair{0, 13}, std::pair{13, 62}}) {
+          auto part = world.job();
+          part.q = part.q.rows(first, count);
+          part.out = part.out.rows(first, count);
+          part.kv = part.kv.slice(0, 65 + first + count);
+          on_b on(b, part);
+          auto const rows = wide != 0 ? of({on.job()}, in_wide_tiles{}, on) : of({on.job()}, as_called{}, on);
+          parts.insert(parts.end(), rows.begin(), rows.end());
+        }
+        CHECK(parts == bits);
       }
-      CHECK(parts == bits);
     });
   }
+}
+
+TEST_CASE("a batch of many tiles is taken in tiles of 128 rows") {
+  CHECK(detail::rows_are_many(128));
+  CHECK(!detail::rows_are_many(127));
+  check_batch<bf16>({{65, 70, 64, 64, 32, plan_shape::none, 0, kv_layout::paged}, {20, 20, 64, 64, 32, plan_shape::none, 0, kv_layout::token_major}});
 }
 
 TEST_CASE("shapes that the device does not take are refused before anything is queued; a batch and a job may be empty") {
@@ -113,6 +160,12 @@ TEST_CASE("shapes that the device does not take are refused before anything is q
     CHECK_THROWS_AS(attend_dense(b, std::span<prefill_job<bf16> const>(jobs)), error);
     jobs[0] = world.job();
     jobs[0].kv.tokens = 2;
+    CHECK_THROWS_AS(attend_dense(b, std::span<prefill_job<bf16> const>(jobs)), error);
+    jobs[0] = world.job();
+    jobs[0].q = {jobs[0].q.data() + 1, jobs[0].q.extents(), jobs[0].q.strides()};
+    CHECK_THROWS_AS(attend_dense(b, std::span<prefill_job<bf16> const>(jobs)), error);
+    jobs[0] = world.job();
+    jobs[0].kv.tokens = 1 << 29;
     CHECK_THROWS_AS(attend_dense(b, std::span<prefill_job<bf16> const>(jobs)), error);
     for (int const dim : {12, 264}) {
       testing::prefill_world<bf16> odd({3, 5, 2, 1, dim});

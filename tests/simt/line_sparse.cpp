@@ -105,6 +105,17 @@ TEST_CASE_TEMPLATE("tensor cores take heads of 32, 64, 96 and 128, through more 
   for (int const dim : {32, 64, 96, 128}) { check_batch<Element>({{67, 450, 2, 1, dim, plan_shape::mixed, 0, kv_layout::paged}}); }
 }
 
+TEST_CASE("rows of two words: a ragged batch of plans, windows, dense heads, jobs without a plan") {
+  using enum plan_shape;
+  check_batch<bf16>({{300, 310, 2, 2, 32, scattered, 0, kv_layout::paged},
+                     {128, 260, 2, 1, 32, mixed, 0, kv_layout::head_major},
+                     {65, 2000, 3, 1, 32, band_and_verticals, 0, kv_layout::paged},
+                     {70, 75, 2, 1, 32, none, 0, kv_layout::token_major}});
+  check_batch<f16>({{140, 300, 2, 1, 32, band_and_verticals, 50, kv_layout::paged},
+                    {130, 200, 2, 1, 32, mixed, 100, kv_layout::head_major},
+                    {90, 150, 2, 2, 32, mixed, 1, kv_layout::token_major}});
+}
+
 TEST_CASE("heads without a line are zero, with slash 0 alone the row's own value") {
   std::deque<world<bf16>> worlds;
   auto& w = worlds.emplace_back(prefill_case{35, 77, 3, 1, 32, plan_shape::slash_zero_only, 0, kv_layout::paged});
@@ -134,6 +145,18 @@ TEST_CASE("a cell that a vertical and a slash cover counts once, at both ends of
   set_lines(w, 1, every(3, 0, 330), every(5, 0, 330));
   set_lines(w, 2, every(1, 0, 330), every(1, 0, 330));
   set_lines(w, 3, {}, {329});  // the last row's first key and nothing else
+  check_jobs(worlds);
+}
+
+TEST_CASE("a cell counts once, and none is lost, at both ends of words and of the halves of a tile of 128 rows") {
+  std::deque<world<bf16>> worlds;
+  auto& w = worlds.emplace_back(prefill_case{130, 330, 6, 2, 32, plan_shape::slash_zero_only, 0, kv_layout::paged});
+  set_lines(w, 0, {0, 63, 64, 65, 127, 128, 199, 200, 201, 263, 264, 265, 329}, {0, 1, 63, 64, 65, 127, 128, 129, 329});
+  set_lines(w, 1, every(3, 0, 330), every(5, 0, 330));
+  set_lines(w, 2, every(1, 0, 330), every(1, 0, 330));
+  set_lines(w, 3, {}, {329});
+  set_lines(w, 4, {}, {64, 200});
+  set_lines(w, 5, {264}, {});
   check_jobs(worlds);
 }
 
@@ -183,14 +206,14 @@ TEST_CASE("tiles with more keys come first, by an eighth at least, whatever thei
   worlds.emplace_back(prefill_case{70, 70, 4, 1, 64, plan_shape::scattered, 20, kv_layout::paged});
   worlds.emplace_back(prefill_case{65, 2000, 2, 1, 64, plan_shape::none, 0, kv_layout::paged});
   set_lines(worlds[0], 1, {}, every(64, 0, 900));
-  detail::tile_count const tiles{3, 4, 3};
+  detail::tile_count const tiles{3, 4, 2};
   std::vector<int> keys;  // of each tile, as the definition says
   for (int number = 0; number < tiles.all(); ++number) {
     detail::tile_place const at(tiles, number);
     auto const job = worlds[static_cast<std::size_t>(at.job)].job();
     auto const& shape = worlds[static_cast<std::size_t>(at.job)].shape();
     std::vector<char> any(static_cast<std::size_t>(shape.keys), 0);
-    for (int i = 64 * at.tile; at.head < shape.heads && i < std::min(shape.rows, 64 * at.tile + 64); ++i) {
+    for (int i = 128 * at.tile; at.head < shape.heads && i < std::min(shape.rows, 128 * at.tile + 128); ++i) {
       auto const mask = testing::detail::plan_mask(job.plan, at.head, shape.keys - shape.rows + i, shape.window);
       for (std::size_t k = 0; k < mask.size(); ++k) { any[k] |= mask[k]; }
     }
@@ -201,7 +224,7 @@ TEST_CASE("tiles with more keys come first, by an eighth at least, whatever thei
     std::vector<planned_record<bf16>> records;
     for (auto const& job : on.jobs()) { records.push_back({record_of(job), job.plan != nullptr ? *job.plan : line_plan_view{}, nullptr}); }
     auto const indexed = detail::index_lines(b, std::span<planned_record<bf16> const>(records));
-    auto order = on_host(b, detail::ordered_tiles(b, indexed.records.data(), tiles, 64));
+    auto order = on_host(b, detail::ordered_tiles(b, indexed.records.data(), tiles, 128));
     for (std::size_t i = 1; i < order.size(); ++i) {
       CHECK(keys[static_cast<std::size_t>(order[i])] <= keys[static_cast<std::size_t>(order[i - 1])] * 9 / 8 + 1);
     }

@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-#include <loopserve/attention/key_names_kernel.hpp>
 #include <loopserve/attention/prefill_record.hpp>
+#include <loopserve/attention/query_tile_kernel.hpp>
 #include <loopserve/dev/load_whole.hpp>
 
 namespace loopserve {
@@ -28,6 +28,24 @@ struct line_bits {
 
   /// Bit j is set where any of the rows attends to the key at back = 64 * word + j.
   LOOPSERVE_DEVICE std::uint64_t kept(row_span const& rows, int word) const {
+    std::uint64_t any = 0;
+    for (int from = 0; from < rows.count; from += 64) { any |= kept_by_part(rows.part(from), word); }
+    return any;
+  }
+
+  /// Bit i is set where row i of at most 64 attends to the key: a cell that both kinds of lines cover is one bit.
+  LOOPSERVE_DEVICE std::uint64_t attending(row_span const& rows, int key) const {
+    int const back = keys - 1 - key;
+    bool const vertical = (dev::load(verticals + (back >> 6)) >> (back & 63) & 1) != 0;
+    return (vertical ? ~std::uint64_t{0} : bits_at(slashes, keys, rows.position - key)) & rows.seeing(key);
+  }
+
+  /// The words that hold what the rows may see.
+  LOOPSERVE_DEVICE int first_word(row_span const& rows) const { return (keys - rows.end_key()) >> 6; }
+  LOOPSERVE_DEVICE int end_word(row_span const& rows) const { return ((keys - 1 - rows.first_key()) >> 6) + 1; }
+
+ private:
+  LOOPSERVE_DEVICE std::uint64_t kept_by_part(row_span const& rows, int word) const {
     int const first = 64 * word, own = keys - 1 - rows.position;  // `back` of the first row's own key
     std::uint64_t low = bits_at(slashes, keys, first - own), high = bits_at(slashes, keys, first - own + 64);
     if (rows.window > 0) {
@@ -44,17 +62,6 @@ struct line_bits {
     low |= dev::load(verticals + word);
     return low & bits_from(keys - rows.end_key() - first) & ~bits_from(keys - rows.first_key() - first);
   }
-
-  /// Bit i is set where row i attends to the key: a cell that both kinds of lines cover is one bit.
-  LOOPSERVE_DEVICE std::uint64_t attending(row_span const& rows, int key) const {
-    int const back = keys - 1 - key;
-    bool const vertical = (dev::load(verticals + (back >> 6)) >> (back & 63) & 1) != 0;
-    return (vertical ? ~std::uint64_t{0} : bits_at(slashes, keys, rows.position - key)) & rows.seeing(key);
-  }
-
-  /// The words that hold what the rows may see.
-  LOOPSERVE_DEVICE int first_word(row_span const& rows) const { return (keys - rows.end_key()) >> 6; }
-  LOOPSERVE_DEVICE int end_word(row_span const& rows) const { return ((keys - 1 - rows.first_key()) >> 6) + 1; }
 };
 
 /// The index of one head's lines, of a record with a plan.

@@ -24,86 +24,103 @@ LOOPSERVE_DEVICE inline int place_of_bit(std::uint64_t bits, int n) {
 
 /// Names the keys that any row of a tile attends to by a head's lines, the last first, each once: what slashes cover, as ranges that are merged where they touch,
 /// and verticals between them, packed into full tiles. The block's first warp looks at 2048 keys at a time, a word of the index a lane.
-template <class Element, int Keys>
+template <class Element, int Keys, int Words>
 class line_keys {
  public:
+  using names = line_names<Element, Keys, Words>;
+
   LOOPSERVE_DEVICE line_keys(kv_view<Element> const* kv, int kv_head, row_span rows, line_bits bits)
       : kv_(kv), rows_(rows), bits_(bits), kv_head_(kv_head), next_word_(bits.first_word(rows)) {}
 
   /// The next tile, by the block's first warp, all of whose lanes come here; nothing by others.
-  LOOPSERVE_DEVICE void name(key_names<Element, Keys>& to) {
+  template <int Threads>
+  LOOPSERVE_DEVICE void name(int /*t*/, names& to) {
     if (dev::warp() != 0) { return; }
     auto const kv = dev::load_whole(kv_);
-    int filled = 0;
-    while (filled < Keys && (taken_ < found_ || next_word_ < bits_.end_word(rows_))) {
-      if (taken_ == found_) { look(); }
-      int const count = found_ - taken_ < Keys - filled ? found_ - taken_ : Keys - filled;
-      for (int first = 0; first < count; first += 32) {
-        int const i = first + dev::lane(), key = key_at(taken_ + (i < count ? i : 0));
-        if (i < count) { to.set(filled + i, kv, kv_head_, key, bits_.attending(rows_, key)); }
+    int filled = 0, taken = taken_, next_word = next_word_;
+    dev::warp_barrier();
+    while (filled < Keys && (taken < found() || next_word < bits_.end_word(rows_))) {
+      if (taken == found()) {
+        look(next_word);
+        taken = 0;
+        next_word += 32;
       }
-      taken_ += count;
+      int const count = found() - taken < Keys - filled ? found() - taken : Keys - filled;
+      for (int i = dev::lane(); i < count; i += 32) {
+        int const key = key_at(taken + i, next_word - 32);
+        to.set(filled + i, kv, kv_head_, key);
+        for (int part = 0; part < Words; ++part) {
+          to.rows[part][filled + i] = 64 * part < rows_.count ? bits_.attending(rows_.part(64 * part), key) : 0;
+        }
+      }
+      taken += count;
       filled += count;
     }
-    for (int slot = filled + dev::lane(); slot < Keys; slot += 32) { to.clear(slot); }
-    if (dev::lane() == 0) { to.count = filled; }
+    dev::warp_barrier();
+    for (int slot = filled + dev::lane(); slot < Keys && filled > 0; slot += 32) { to.repeat(filled - 1, slot); }
+    if (dev::lane() == 0) { to.count = filled, taken_ = taken, next_word_ = next_word; }
   }
 
  private:
-  // The next 32 words.
-  LOOPSERVE_DEVICE void look() {
-    int const word = next_word_ + dev::lane();
-    word_ = word < bits_.end_word(rows_) ? bits_.kept(rows_, word) : 0;
-    up_to_ = dev::popcount(word_);
+  // The 32 words from `first` on.
+  LOOPSERVE_DEVICE void look(int first) {
+    int const word = first + dev::lane();
+    auto const kept = word < bits_.end_word(rows_) ? bits_.kept(rows_, word) : 0;
+    int up_to = dev::popcount(kept);
     for (int by = 1; by < 32; by *= 2) {
-      int const lower = dev::shuffle_up(up_to_, by);
-      up_to_ += dev::lane() >= by ? lower : 0;
+      int const lower = dev::shuffle_up(up_to, by);
+      up_to += dev::lane() >= by ? lower : 0;
     }
-    found_ = dev::shuffle(up_to_, 31);
-    taken_ = 0;
-    next_word_ += 32;
+    words_[dev::lane()] = kept;
+    up_to_[dev::lane()] = up_to;
+    dev::warp_barrier();
   }
 
-  // The i-th of these words' keys, for each lane its own i.
-  LOOPSERVE_DEVICE int key_at(int i) const {
+  LOOPSERVE_DEVICE int found() const { return up_to_[31]; }
+
+  // The i-th of the keys in the words from `first` on.
+  LOOPSERVE_DEVICE int key_at(int i, int first) const {
     int holder = 0;
     for (int step = 16; step > 0; step /= 2) {
-      if (dev::shuffle(up_to_, holder + step - 1) <= i) { holder += step; }
+      if (up_to_[holder + step - 1] <= i) { holder += step; }
     }
-    auto const word = dev::shuffle(word_, holder);
-    int const before = dev::shuffle(up_to_, holder) - dev::popcount(word);
-    return bits_.keys - 1 - 64 * (next_word_ - 32 + holder) - place_of_bit(word, i - before);
+    auto const word = words_[holder];
+    int const before = up_to_[holder] - dev::popcount(word);
+    return bits_.keys - 1 - 64 * (first + holder) - place_of_bit(word, i - before);
   }
 
   kv_view<Element> const* kv_;
   row_span rows_;
   line_bits bits_;
   int kv_head_, next_word_;
-  int found_ = 0, taken_ = 0;  // of the keys in the words that were looked at last
-  std::uint64_t word_ = 0;     // the lane's
-  int up_to_ = 0;              // keys in the words of the lanes up to this one
+  int taken_ = 0;               // of the keys in the words that were looked at last
+  std::uint64_t words_[32] = {};
+  int up_to_[32] = {};          // keys in the words up to this one
 };
 
 /// Names what a head attends to, by its lines or densely.
-template <class Element, int Keys>
+template <class Element, int Keys, int Words>
 class planned_keys {
  public:
+  using names = line_names<Element, Keys, Words>;
+
   /// `kv`: the record's view where it lies in global memory.
   LOOPSERVE_DEVICE planned_keys(planned_record<Element> const& record, kv_view<Element> const* kv, int head, int kv_head, row_span rows)
       : dense_(attends_densely(record, head)), all_(kv, kv_head, rows), lines_(kv, kv_head, rows, line_bits_of(record, head)) {}
 
-  LOOPSERVE_DEVICE void name(key_names<Element, Keys>& to) {
+  template <int Threads>
+  LOOPSERVE_DEVICE void name(int t, names& to) {
     if (dense_) {
-      all_.name(to);
+      all_.template name<Threads>(t, to);
     } else {
-      lines_.name(to);
+      lines_.template name<Threads>(t, to);
     }
   }
 
  private:
   bool dense_;
-  causal_keys<Element, Keys> all_;
-  line_keys<Element, Keys> lines_;
+  causal_keys<names> all_;
+  line_keys<Element, Keys, Words> lines_;
 };
 
 }  // namespace loopserve::detail

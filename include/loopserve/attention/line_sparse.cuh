@@ -63,12 +63,13 @@ indexed_records<B, Element> index_lines(B const& b, std::span<planned_record<Ele
   return indexed;
 }
 
-/// Line-sparse attention over records of heads of one size.
+/// Line-sparse attention over records of heads of one size. Tiles are of 128 rows whatever the batch is: how keys are packed into tiles follows from their rows, and
+/// a row's bits from that.
 template <device_backend B, class Element>
 void attend_planned(B const& b, std::span<planned_record<Element> const> jobs) {
   auto const most = bounds_of(jobs);
   auto const indexed = index_lines(b, jobs);
-  with_attend<Element>(most.head_dim, [&]<class Attend>() {
+  with_attend<Element, many_rows>(most.head_dim, [&]<class Attend>() {
     tile_count const tiles{most.jobs, most.heads, blocks_for(most.rows, Attend::tile_rows)};
     auto const order = ordered_tiles(b, indexed.records.data(), tiles, Attend::tile_rows);
     b.launch({static_cast<int>(tiles.all())}, line_sparse_kernel<Attend>{indexed.records.data(), tiles, order.data(), most.head_dim});
@@ -78,8 +79,8 @@ void attend_planned(B const& b, std::span<planned_record<Element> const> jobs) {
 }  // namespace detail
 
 /// The reference's attend_lines, for float32, bf16 and f16. What the jobs and their plans point to, page tables included, lies in the device's memory; the jobs and
-/// the plans themselves may go on return. head_dim is a multiple of 8 of at most 256, and all rows of K and V start at multiples of 16 bytes; other shapes throw
-/// `error`. A row's bits do not depend on the other jobs; heads without lines have attend_dense's bits.
+/// the plans themselves may go on return. head_dim is a multiple of 8 of at most 256, and all rows of K and V and all heads of q start at
+/// multiples of 16 bytes; other shapes throw `error`. A row's bits do not depend on the other jobs; heads without lines have attend_dense's bits.
 ///
 /// Nothing waits for the device. The index takes heads * keys / 4 bytes whatever the lines are, 1 MiB for 32 heads on 128k keys and 4 MiB on 512k, and the order
 /// of tiles 8 bytes for each 16 or more rows of a head.

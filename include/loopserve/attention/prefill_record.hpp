@@ -38,6 +38,7 @@ LOOPSERVE_HOST_DEVICE constexpr int line_words(int keys) { return static_cast<in
 /// The most that any record of a batch has: the sizes of launches follow from it.
 struct prefill_bounds {
   int jobs = 0, rows = 0, heads = 0, head_dim = 0;
+  int kv_heads = 0, group_rows = 0;  ///< rows of all query heads that share a KV head
 };
 
 /// The record of a checked job whose data lies in the device's memory. Throws `error` for a shape that the kernels do not take.
@@ -47,6 +48,11 @@ prefill_record<Element> record_of(prefill_job<Element> const& job) {
   check(dim % 8 == 0 && dim <= 256, "prefill attention on a device: head_dim must be a multiple of 8 of at most 256");
   check(job.kv.row_stride * static_cast<index_t>(sizeof(Element)) % 16 == 0,
         "prefill attention on a device: rows must start at multiples of 16 bytes");
+  check(reinterpret_cast<std::uintptr_t>(job.q.data()) % 16 == 0 && job.q.stride(0) % 4 == 0 && job.q.stride(1) % 4 == 0,
+        "prefill attention on a device: queries must start at multiples of 16 bytes");
+  // Rows of a group are counted through, and compared with a window behind the last key.
+  index_t const group = job.q.extent(1) / job.kv.kv_heads;
+  check(index_t{2} * job.kv.tokens * group < 1 << 30, "prefill attention on a device: keys times query heads a KV head must be less than 2^29");
   return {job.q.data(),
           job.out.data(),
           job.q.stride(0),
@@ -57,7 +63,7 @@ prefill_record<Element> record_of(prefill_job<Element> const& job) {
           static_cast<int>(job.q.extent(0)),
           static_cast<int>(job.q.extent(1)),
           dim,
-          job.window};
+          job.window < job.kv.tokens ? job.window : 0};
 }
 
 /// What holds all of these.
@@ -69,6 +75,8 @@ prefill_bounds bounds_of(std::span<Record const> records) {
     most.rows = std::max(most.rows, r.rows);
     most.heads = std::max(most.heads, r.heads);
     most.head_dim = std::max(most.head_dim, r.head_dim);
+    most.kv_heads = std::max(most.kv_heads, r.kv.kv_heads);
+    most.group_rows = std::max(most.group_rows, r.rows * (r.heads / r.kv.kv_heads));
   }
   return most;
 }

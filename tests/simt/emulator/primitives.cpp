@@ -43,11 +43,6 @@ void load_four(std::uint32_t (&out)[4], void const* row, char const* name, sourc
 
 }  // namespace
 
-void load_matrices(std::uint32_t (&out)[4], void const* row, source_place place) { load_four<false>(out, row, "load_matrices", place); }
-void load_matrices_transposed(std::uint32_t (&out)[4], void const* row, source_place place) {
-  load_four<true>(out, row, "load_matrices_transposed", place);
-}
-
 namespace detail {
 
 void* reach(void const* address, index_t bytes, index_t alignment, access how, source_place place) {
@@ -57,6 +52,10 @@ void meet(char const* name, void* mine, combine_lanes combine, source_place plac
 void* shared_memory(index_t bytes, index_t alignment, source_place place) { return block::current().shared(bytes, alignment, place); }
 void copy_async(void* to, void const* from, index_t bytes, bool valid, source_place place) {
   block::current().copy_async(to, from, bytes, valid, place);
+}
+void load_matrices(std::uint32_t (&out)[4], void const* row, source_place place) { load_four<false>(out, row, "load_matrices", place); }
+void load_matrices_transposed(std::uint32_t (&out)[4], void const* row, source_place place) {
+  load_four<true>(out, row, "load_matrices_transposed", place);
 }
 void copy_wait(int groups, source_place place) { block::current().copy_wait(groups, place); }
 void before_atomic() { block::current().let_others_run(); }

@@ -48,10 +48,14 @@ LOOPSERVE_DEVICE inline unsigned char* shared_memory() {
 
 }  // namespace detail
 
-LOOPSERVE_DEVICE inline int thread() { return static_cast<int>(threadIdx.x); }
+// Divided without a sign: one instruction.
+LOOPSERVE_DEVICE inline int thread() {
+  __builtin_assume(threadIdx.x < 1024);
+  return static_cast<int>(threadIdx.x);
+}
 LOOPSERVE_DEVICE inline int threads() { return static_cast<int>(blockDim.x); }
-LOOPSERVE_DEVICE inline int lane() { return thread() % 32; }
-LOOPSERVE_DEVICE inline int warp() { return thread() / 32; }
+LOOPSERVE_DEVICE inline int lane() { return static_cast<int>(threadIdx.x % 32); }
+LOOPSERVE_DEVICE inline int warp() { return static_cast<int>(threadIdx.x / 32); }
 LOOPSERVE_DEVICE inline grid block() { return {static_cast<int>(blockIdx.x), static_cast<int>(blockIdx.y), static_cast<int>(blockIdx.z)}; }
 LOOPSERVE_DEVICE inline grid blocks() { return {static_cast<int>(gridDim.x), static_cast<int>(gridDim.y), static_cast<int>(gridDim.z)}; }
 
@@ -114,14 +118,16 @@ LOOPSERVE_DEVICE T* shared_array(index_t) {
   return reinterpret_cast<T*>(detail::shared_memory());
 }
 
-template <int Bytes>
+template <int Bytes, int Offset = 0>
 LOOPSERVE_DEVICE void copy_async(void* to_shared, void const* from, bool valid = true) {
   static_assert(Bytes == 4 || Bytes == 8 || Bytes == 16);
   int const read = valid ? Bytes : 0;
   if constexpr (Bytes == 16) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(detail::shared_address(to_shared)), "l"(from), "r"(read) : "memory");
+    asm volatile("cp.async.cg.shared.global [%0 + %3], [%1], 16, %2;" ::"r"(detail::shared_address(to_shared)), "l"(from), "r"(read), "n"(Offset)
+                 : "memory");
   } else {
-    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(detail::shared_address(to_shared)), "l"(from), "n"(Bytes), "r"(read)
+    asm volatile("cp.async.ca.shared.global [%0 + %4], [%1], %2, %3;" ::"r"(detail::shared_address(to_shared)), "l"(from), "n"(Bytes), "r"(read),
+                 "n"(Offset)
                  : "memory");
   }
 }
@@ -131,16 +137,18 @@ LOOPSERVE_DEVICE void copy_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(Groups) : "memory");
 }
 
-LOOPSERVE_DEVICE inline void load_matrices(std::uint32_t (&out)[4], void const* row) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+template <int Offset = 0>
+LOOPSERVE_DEVICE void load_matrices(std::uint32_t (&out)[4], void const* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4 + %5];"
                : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
-               : "r"(detail::shared_address(row))
+               : "r"(detail::shared_address(row)), "n"(Offset)
                : "memory");
 }
-LOOPSERVE_DEVICE inline void load_matrices_transposed(std::uint32_t (&out)[4], void const* row) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+template <int Offset = 0>
+LOOPSERVE_DEVICE void load_matrices_transposed(std::uint32_t (&out)[4], void const* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4 + %5];"
                : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
-               : "r"(detail::shared_address(row))
+               : "r"(detail::shared_address(row)), "n"(Offset)
                : "memory");
 }
 
@@ -193,6 +201,7 @@ LOOPSERVE_DEVICE T atomic_compare_exchange(T* at, std::type_identity_t<T> expect
 
 LOOPSERVE_DEVICE inline float product(float a, float b) { return __fmul_rn(a, b); }
 LOOPSERVE_DEVICE inline int popcount(std::uint64_t bits) { return __popcll(bits); }
+LOOPSERVE_DEVICE inline float larger_of(float a, float b) { return fmaxf(a, b); }
 LOOPSERVE_DEVICE inline float rsqrt(float x) { return rsqrtf(x); }
 LOOPSERVE_DEVICE inline float exp2(float x) {
   float y;

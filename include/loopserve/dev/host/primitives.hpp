@@ -31,6 +31,8 @@ void meet(char const* name, void* mine, combine_lanes combine, source_place plac
 void* shared_memory(index_t bytes, index_t alignment, source_place place);
 void copy_async(void* to, void const* from, index_t bytes, bool valid, source_place place);
 void copy_wait(int groups, source_place place);
+void load_matrices(std::uint32_t (&out)[4], void const* row, source_place place);
+void load_matrices_transposed(std::uint32_t (&out)[4], void const* row, source_place place);
 
 /// Another block may run here.
 void before_atomic();
@@ -154,11 +156,11 @@ T* shared_array(index_t count, source_place place = here()) {
 }
 
 /// Begins to copy Bytes (4, 8 or 16, both addresses multiples of it) from global to shared memory; where not `valid`, zeros are written and nothing is
-/// read. What is there before the wait is undefined.
-template <int Bytes>
+/// read. What is there before the wait is undefined. `Offset` bytes are added to `to_shared`: that costs no register.
+template <int Bytes, int Offset = 0>
 void copy_async(void* to_shared, void const* from, bool valid = true, source_place place = here()) {
   static_assert(Bytes == 4 || Bytes == 8 || Bytes == 16);
-  detail::copy_async(to_shared, from, Bytes, valid, place);
+  detail::copy_async(static_cast<unsigned char*>(to_shared) + Offset, from, Bytes, valid, place);
 }
 /// Ends a group of this thread's copies.
 void copy_commit(source_place place = here());
@@ -169,9 +171,16 @@ void copy_wait(source_place place = here()) {
 }
 
 /// Four 8x8 matrices of 16-bit elements from shared memory: lane l passes the address (16 bytes aligned) of row l % 8 of matrix l / 8, and gets of matrix j
-/// the elements (l / 4, 2 * (l % 4) + {0, 1}) in out[j], the first one in the low half. Transposed: the elements (2 * (l % 4) + {0, 1}, l / 4).
-void load_matrices(std::uint32_t (&out)[4], void const* row, source_place place = here());
-void load_matrices_transposed(std::uint32_t (&out)[4], void const* row, source_place place = here());
+/// the elements (l / 4, 2 * (l % 4) + {0, 1}) in out[j], the first one in the low half. Transposed: the elements (2 * (l % 4) + {0, 1}, l / 4). `Offset` bytes
+/// are added to all addresses: that costs no register.
+template <int Offset = 0>
+void load_matrices(std::uint32_t (&out)[4], void const* row, source_place place = here()) {
+  detail::load_matrices(out, static_cast<unsigned char const*>(row) + Offset, place);
+}
+template <int Offset = 0>
+void load_matrices_transposed(std::uint32_t (&out)[4], void const* row, source_place place = here()) {
+  detail::load_matrices_transposed(out, static_cast<unsigned char const*>(row) + Offset, place);
+}
 
 /// c (16, 8) += a (16, 16) * b (16, 8), Element bf16 or f16, sums in float32. With g = lane / 4 and t = lane % 4 a lane holds
 /// a[j] = rows g + 8 * (j % 2), columns 2t + 8 * (j / 2) + {0, 1}; b[j] = rows 2t + 8j + {0, 1}, column g; c[j] = row g + 8 * (j / 2), column 2t + j % 2.
@@ -256,6 +265,9 @@ inline float product(float a, float b) {
 
 /// How many bits are set.
 inline int popcount(std::uint64_t bits) { return std::popcount(bits); }
+
+/// The larger one; the other one, where one is NaN.
+inline float larger_of(float a, float b) { return std::fmax(a, b); }
 
 /// 1 / sqrt(x), 2^x and e^x to a few units in the last place, as the device's fast instructions give them; what is subnormal may be 0.
 inline float rsqrt(float x) { return 1 / std::sqrt(x); }
