@@ -44,7 +44,8 @@ TEST_CASE("sink_window keeps the laws on a device") {
 TEST_CASE("sink_window keeps on a device what it keeps on the host") {
   constexpr int heads = 3, stride = 301;
   std::vector<int> const rows(heads * stride, -7), counts(heads, -7);
-  for (auto const [context, sinks, budget] : {std::array{10, 4, 9}, {1000, 4, 300}, {5, 0, 1}, {400, 200, 200}, {129, 4, 128}}) {
+  for (auto const& sizes : {std::array{10, 4, 9}, {1000, 4, 300}, {5, 0, 1}, {400, 200, 200}, {129, 4, 128}}) {
+    int const context = sizes[0], sinks = sizes[1], budget = sizes[2];
     auto want = rows, want_counts = counts;
     keep_ends(reference(1), kept_rows_view{heads, stride, want.data(), want_counts.data()}, context, sinks, budget);
     each_device([&](auto const& b) {
