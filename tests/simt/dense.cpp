@@ -29,7 +29,7 @@ struct in_wide_tiles {
   template <class B, class Element>
   void operator()(B const& b, std::span<prefill_job<Element> const> jobs) const {
     detail::with_prefill_records(
-        b, jobs, [&](auto const* records, prefill_bounds const& most) { detail::attend_dense_in<detail::wide_rows>(b, records, most); });
+        b, jobs, [&](auto const* records, prefill_bounds const& most) { detail::attend_dense_in<detail::wide_tile>(b, records, most); });
   }
 };
 

@@ -30,9 +30,9 @@ void attend_dense_in(B const& b, prefill_record<Element> const* records, prefill
 template <device_backend B, class Element>
 void attend_dense(B const& b, prefill_record<Element> const* records, prefill_bounds const& most) {
   if (detail::rows_are_many(index_t{blocks_for(most.group_rows, 128)} * most.kv_heads * most.jobs)) {
-    detail::attend_dense_in<detail::wide_rows>(b, records, most);
+    detail::attend_dense_in<detail::wide_tile>(b, records, most);
   } else {
-    detail::attend_dense_in<detail::narrow_rows>(b, records, most);
+    detail::attend_dense_in<detail::narrow_tile>(b, records, most);
   }
 }
 

@@ -69,7 +69,7 @@ template <device_backend B, class Element>
 void attend_planned(B const& b, std::span<planned_record<Element> const> jobs) {
   auto const most = bounds_of(jobs);
   auto const indexed = index_lines(b, jobs);
-  with_attend<Element, wide_rows>(most.head_dim, [&]<class Attend>() {
+  with_attend<Element, wide_tile>(most.head_dim, [&]<class Attend>() {
     tile_count const tiles{most.jobs, most.heads, blocks_for(most.rows, Attend::tile_rows)};
     auto const order = ordered_tiles(b, indexed.records.data(), tiles, Attend::tile_rows);
     b.launch({static_cast<int>(tiles.all())}, line_sparse_kernel<Attend>{indexed.records.data(), tiles, order.data(), most.head_dim});

@@ -14,8 +14,8 @@ namespace loopserve::detail {
 struct row_shape {
   int warps, row_blocks;
 };
-inline constexpr row_shape narrow_rows{4, 1};
-inline constexpr row_shape wide_rows{4, 2};
+inline constexpr row_shape narrow_tile{4, 1};
+inline constexpr row_shape wide_tile{4, 2};
 
 /// Whether so many tiles of 128 rows leave work for most of a device's multiprocessors, which are about as many: two blocks of 64 rows take longer on one of them
 /// than one block of 128, and less time on two.
