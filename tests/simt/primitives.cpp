@@ -2,6 +2,8 @@
 /// Every primitive against what its comment says, under the emulator and on a device.
 #include "device_test.hpp"
 
+#include <bit>
+
 #include <loopserve/dev/kv_rows.hpp>
 #include <loopserve/dev/reduce.hpp>
 
@@ -160,6 +162,22 @@ struct pack_kernel {
   }
 };
 
+/// Every f16 as a float, and some floats as f16.
+struct convert_kernel {
+  static constexpr int threads = 256;
+  float const* in;     // (count)
+  float* of_f16;       // (65536)
+  std::uint16_t* out;  // (count)
+  int count;
+  LOOPSERVE_DEVICE void operator()() const {
+    int const i = dev::block().x * threads + dev::thread();
+    f16 x;
+    x.bits = static_cast<std::uint16_t>(i);
+    if (i < 65536) { dev::store(of_f16 + i, static_cast<float>(x)); }
+    if (i < count) { dev::store(out + i, f16(dev::load(in + i)).bits); }
+  }
+};
+
 struct kv_kernel {
   static constexpr int threads = 32;
   kv_view<bf16> kv;
@@ -312,6 +330,33 @@ TEST_CASE_TEMPLATE("two numbers are packed as their conversions round them, the 
     b.launch({}, pack_kernel<Element>{in.data(), out.data()});
     auto const seen = on_host(b, out);
     for (std::size_t i = 0; i < 64; ++i) { CHECK((seen[i / 2] >> (i % 2 * 16) & 0xffff) == Element(x[i]).bits); }
+  });
+}
+
+TEST_CASE("f16 is converted as on the host: every one of them, ties and their neighbours, and what is too large or too small; a NaN stays one") {
+  std::vector<float> x{65504, 65519.996F, 65520, -65520, 1e30F, 0x1p-24F, 0x1p-25F, 0x1.000002p-25F, -0x1p-26F, 0.0F, -0.0F, __builtin_inff(), -__builtin_inff(), __builtin_nanf("")};
+  for (std::uint32_t i = 0; i < 0x7bff; i += 5) {
+    auto const lower = detail::f16_to_float(static_cast<std::uint16_t>(i)), upper = detail::f16_to_float(static_cast<std::uint16_t>(i + 1));
+    float const tie = lower + (upper - lower) / 2;
+    for (float const near : {tie, std::nextafter(tie, lower), std::nextafter(tie, upper)}) { x.push_back(i % 2 == 0 ? near : -near); }
+  }
+  each_device([&](auto const& b) {
+    auto const in = on_device(b, x);
+    auto of_f16 = b.template make_buffer<float>(65536);
+    auto out = b.template make_buffer<std::uint16_t>(static_cast<index_t>(x.size()));
+    b.launch({256}, convert_kernel{in.data(), of_f16.data(), out.data(), static_cast<int>(x.size())});
+    auto const floats = on_host(b, of_f16);
+    auto const bits = on_host(b, out);
+    int differ = 0;
+    for (std::uint32_t i = 0; i < 65536; ++i) {
+      float const want = detail::f16_to_float(static_cast<std::uint16_t>(i));
+      differ += std::isnan(want) ? !std::isnan(floats[i]) : std::bit_cast<std::uint32_t>(floats[i]) != std::bit_cast<std::uint32_t>(want);
+    }
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      f16 const want(x[i]);
+      differ += std::isnan(x[i]) ? !std::isnan(detail::f16_to_float(bits[i])) : bits[i] != want.bits;
+    }
+    CHECK(differ == 0);
   });
 }
 

@@ -8,6 +8,7 @@
 #include <loopserve/dev/kv_rows.hpp>
 #include <loopserve/dev/load_whole.hpp>
 #include <loopserve/dev/reduce.hpp>
+#include <loopserve/dev/unroll.hpp>
 
 namespace loopserve {
 
@@ -199,6 +200,7 @@ struct decode_kernel {
 template <class Element>
 struct decode_merge_kernel {
   static constexpr int threads = detail::decode_most_splits;
+  static constexpr int together = 16;  // states that are read at once
   static constexpr float none = -std::numeric_limits<float>::infinity();
   struct shared_layout {
     dev::reduce_scratch<float> scratch;
@@ -226,7 +228,11 @@ struct decode_merge_kernel {
     dev::barrier();
     for (int d = own; d < job.head_dim; d += threads) {
       float sum = 0;
-      for (int s = 0; s < job.splits; ++s) { sum += memory.shares[s] * dev::load(state(s) + 2 + d); }
+      for (int first = 0; first < job.splits; first += together) {
+        float its[together];
+        dev::unrolled<together>([&](int i) { its[i] = first + i < job.splits ? dev::load(state(first + i) + 2 + d) : 0; });
+        dev::unrolled<together>([&](int i) { sum += memory.shares[first + i] * its[i]; });
+      }
       dev::store(job.out + head * job.out_stride + d, weight == 0 ? 0 : sum / weight);
     }
   }

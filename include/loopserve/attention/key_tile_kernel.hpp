@@ -50,8 +50,9 @@ struct key_tile {
                                           float const (&fade)[Count], float (&sum)[Count][Pairs][2]) {
     for (int c = 0; c < Count; ++c) {
       for (int j = 0; j < Pairs; ++j) {
-        sum[c][j][0] *= fade[c];
-        sum[c][j][1] *= fade[c];
+        // By itself, or the first of the keys might be joined with it by one instantiation and not by another.
+        sum[c][j][0] = dev::product(sum[c][j][0], fade[c]);
+        sum[c][j][1] = dev::product(sum[c][j][1], fade[c]);
       }
     }
     for (int i = 0; i < keys; ++i) {

@@ -37,7 +37,8 @@ struct line_bits {
   LOOPSERVE_DEVICE std::uint64_t attending(row_span const& rows, int key) const {
     int const back = keys - 1 - key;
     bool const vertical = (dev::load(verticals + (back >> 6)) >> (back & 63) & 1) != 0;
-    return (vertical ? ~std::uint64_t{0} : bits_at(slashes, keys, rows.position - key)) & rows.seeing(key);
+    std::uint64_t const by_slashes = bits_at(slashes, keys, rows.position - key);  // read in any case, beside the verticals
+    return (vertical ? ~std::uint64_t{0} : by_slashes) & rows.seeing(key);
   }
 
   /// The words that hold what the rows may see.

@@ -38,7 +38,6 @@ class line_keys {
     if (dev::warp() != 0) { return; }
     auto const kv = dev::load_whole(kv_);
     int filled = 0, taken = taken_, next_word = next_word_;
-    dev::warp_barrier();
     while (filled < Keys && (taken < found() || next_word < bits_.end_word(rows_))) {
       if (taken == found()) {
         look(next_word);
@@ -64,6 +63,7 @@ class line_keys {
  private:
   // The 32 words from `first` on.
   LOOPSERVE_DEVICE void look(int first) {
+    dev::warp_barrier();  // others may still read what was found last
     int const word = first + dev::lane();
     auto const kept = word < bits_.end_word(rows_) ? bits_.kept(rows_, word) : 0;
     int up_to = dev::popcount(kept);

@@ -202,7 +202,7 @@ struct matrix_attend {
       dev::unrolled<2>([&](int half) {
         float const factor = dev::exp2(its.top[r][half] - base_of(higher[r][half]));
         its.top[r][half] = higher[r][half];
-        its.weight[r][half] *= factor;
+        its.weight[r][half] = dev::product(its.weight[r][half], factor);  // not joined with the first of the weights that follow
         dev::unrolled<Dim / 8>([&](int d) { its.sum[r][d][2 * half] *= factor, its.sum[r][d][2 * half + 1] *= factor; });
       });
     });

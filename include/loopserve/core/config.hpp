@@ -14,6 +14,13 @@
 #define LOOPSERVE_DEVICE
 #endif
 
+// nvcc reads code once for each side; on the device's some things are one instruction.
+#if defined(__CUDA_ARCH__)
+#define LOOPSERVE_DEVICE_CODE 1
+#else
+#define LOOPSERVE_DEVICE_CODE 0
+#endif
+
 // Objects whose bytes are compared have no garbage between their members, where the compiler can see to it.
 #if defined(__has_builtin)
 #if __has_builtin(__builtin_clear_padding)

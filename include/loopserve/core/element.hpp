@@ -7,6 +7,13 @@
 
 namespace loopserve {
 
+#if LOOPSERVE_DEVICE_CODE
+namespace dev {
+LOOPSERVE_DEVICE std::uint16_t f16_bits(float value);  // dev/cuda/primitives.cuh
+LOOPSERVE_DEVICE float of_f16_bits(std::uint16_t bits);
+}  // namespace dev
+#endif
+
 namespace detail {
 
 // The builtin and not std::bit_cast, which device code may not call.
@@ -23,6 +30,9 @@ LOOPSERVE_HOST_DEVICE constexpr float bf16_to_float(std::uint16_t bits) {
 }
 
 LOOPSERVE_HOST_DEVICE constexpr std::uint16_t f16_from_float(float value) {
+#if LOOPSERVE_DEVICE_CODE
+  if (!__builtin_is_constant_evaluated()) { return dev::f16_bits(value); }
+#endif
   auto const bits = __builtin_bit_cast(std::uint32_t, value);
   auto const sign = static_cast<std::uint16_t>((bits >> 16) & 0x8000u);
   auto const magnitude = bits & 0x7fffffffu;
@@ -42,6 +52,9 @@ LOOPSERVE_HOST_DEVICE constexpr std::uint16_t f16_from_float(float value) {
 }
 
 LOOPSERVE_HOST_DEVICE constexpr float f16_to_float(std::uint16_t bits) {
+#if LOOPSERVE_DEVICE_CODE
+  if (!__builtin_is_constant_evaluated()) { return dev::of_f16_bits(bits); }
+#endif
   auto const sign = static_cast<std::uint32_t>(bits & 0x8000u) << 16;
   auto const exponent = (bits >> 10) & 0x1fu;
   auto const fraction = static_cast<std::uint32_t>(bits & 0x3ffu);
@@ -63,7 +76,7 @@ struct bf16 {
   LOOPSERVE_HOST_DEVICE constexpr operator float() const { return detail::bf16_to_float(bits); }
 };
 
-/// IEEE binary16. Conversions round to nearest even and keep subnormals.
+/// IEEE binary16. Conversions round to nearest even and keep subnormals; on a device each is one instruction, which gives every NaN the same bits.
 struct f16 {
   std::uint16_t bits = 0;
   f16() = default;

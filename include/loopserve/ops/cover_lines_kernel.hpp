@@ -90,7 +90,6 @@ struct take_lines_kernel {
       auto sum = static_cast<int>(dev::block_scan(own, shared.scan).before);
       for (int i = 0; i < each; ++i) { shared.reach[kind][highest - i] = sum += dev::load(counted + highest - i); }
     }
-    dev::barrier();
   }
 
   /// Lists the lines that were once worth this level and are not taken. `next` becomes the highest lower level that any line was once worth.
@@ -179,13 +178,12 @@ struct take_lines_kernel {
     for (int shift = 56; shift >= 0; shift -= 8) {
       for (int i = dev::thread(); i < 256; i += threads) { shared.digits[i] = 0; }
       dev::barrier();
-      for (int i = dev::thread(); i < its.found; i += threads) {
-        float const gain = dev::load(its.gains + i);
-        if (!(gain > 0)) { continue; }
-        auto const key = key_of(gain, line_at(its, i));
-        if (shift == 56 || key >> (shift + 8) == border >> (shift + 8)) {
-          dev::atomic_add(shared.digits + (key >> shift & 255), exact(gain));
-        }
+      for (int first = 32 * dev::warp(); first < its.found; first += threads) {
+        int const i = first + dev::lane();
+        float const gain = i < its.found ? dev::load(its.gains + i) : 0;
+        std::uint64_t const key = gain > 0 ? key_of(gain, line_at(its, i)) : 0;
+        bool const begins_alike = gain > 0 && (shift == 56 || key >> (shift + 8) == border >> (shift + 8));
+        add_to_digits(begins_alike, static_cast<int>(key >> shift & 255), exact(gain), shared.digits);
       }
       dev::barrier();
       int const digit = 255 - dev::thread();
@@ -200,6 +198,21 @@ struct take_lines_kernel {
       want = shared.want;  // written again behind the next digit's barriers
     }
     return border;
+  }
+
+  /// digits[digit] += gain on the lanes that are `in`. Worths of a level begin alike: what a warp would add to one place goes there as one sum, for the first two
+  /// places that it names, since adds of 64 bits in shared memory that meet are retried.
+  LOOPSERVE_DEVICE static void add_to_digits(bool in, int digit, exact_mass gain, exact_mass* digits) {
+    for (int round = 0; round < 2; ++round) {
+      std::uint32_t const lanes = dev::ballot(in);
+      if (lanes == 0) { return; }
+      int const common = dev::shuffle(digit, dev::popcount((lanes & -lanes) - 1));
+      bool const shared = in && digit == common;
+      exact_mass const sum = dev::warp_reduce(shared ? gain : 0, dev::plus{});
+      if (dev::lane() == 0) { dev::atomic_add(digits + common, sum); }
+      in = in && !shared;
+    }
+    if (in) { dev::atomic_add(digits + digit, gain); }
   }
 
   /// Takes the listed lines that are worth the level and not below `least`; what they add.
@@ -252,7 +265,6 @@ struct write_lines_kernel {
     int* const below = reinterpret_cast<int*>(search.mass + search.lines_of(h, 0));  // slashes below an offset
     long long cells = 0;
     int const slashes = write(1, h, below, 0, cells, shared.scan);
-    dev::barrier();
     int const verticals = write(0, h, below, slashes, cells, shared.scan);
     cells = dev::block_reduce(cells, 0LL, dev::plus{}, shared.sums);
     if (dev::thread() != 0) { return; }
@@ -281,9 +293,9 @@ struct write_lines_kernel {
       for (int i = 0; i < each; ++i) { own += first + i < search.keys && chosen[i] != 0 ? 1 : 0; }
       auto const sum = dev::block_scan(own, scan);
       int to = written + sum.before;
+      if (kind == 1 && first < search.keys) { count_below(chosen, to, below + first); }
       for (int i = 0; i < each && first + i < search.keys; ++i) {
         int const line = first + i;
-        if (kind == 1) { dev::store(below + line, to); }
         if (chosen[i] == 0) { continue; }
         dev::store(list + to++, line);
         cells += search.length(line);
@@ -292,6 +304,19 @@ struct write_lines_kernel {
       written += sum.total;
     }
     return written;
+  }
+
+  // How many slashes are below each of the thread's offsets. The room reaches to a multiple of 16 lines.
+  LOOPSERVE_DEVICE static void count_below(dev::vec<unsigned char, each> const& chosen, int before, int* below) {
+    static_assert(each == 16);
+    for (int i = 0; i < each; i += 4) {
+      dev::vec<int, 4> four;
+      for (int j = 0; j < 4; ++j) {
+        four[j] = before;
+        before += chosen[i + j] != 0 ? 1 : 0;
+      }
+      dev::store_vec<4>(below + i, four);
+    }
   }
 
   // A vertical c and a slash d meet in the row p = c + d, where that row is one of the chunk's.

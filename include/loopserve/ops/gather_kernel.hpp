@@ -22,7 +22,7 @@ struct gather_plan {
 /// A block a KV head: decides the slots and writes the new lists.
 template <class Element>
 struct plan_gather_kernel {
-  static constexpr int threads = 256;
+  static constexpr int threads = 1024;
   using shared_layout = dev::scan_scratch<int>;
 
   kept_rows_view keep;

@@ -36,7 +36,7 @@ void sketch_keys(B const& b, kv_view<Element> kv, int from, int to, key_sketch_v
   });
 }
 
-/// The reference's sketch_scores. The codes are read once for four query heads; products on tensor cores, queries as sums of two f16. |q * step| is below 65504.
+/// The reference's sketch_scores. The codes are read once for four query heads; products on tensor cores, queries as sums of two f16: |q * step| / sqrt(head_dim) is below 65504.
 template <device_backend B, class Element>
 void sketch_scores(B const& b, tensor_view<float const, 3> q, kv_view<Element> kv, key_sketch_view sketch, tensor_view<float, 2> scores) {
   check(kv.kv_heads == sketch.kv_heads && kv.head_dim == sketch.head_dim && q.extent(2) == kv.head_dim && q.extent(1) % kv.kv_heads == 0 &&

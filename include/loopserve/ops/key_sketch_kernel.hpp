@@ -148,14 +148,14 @@ struct sketch_logits_kernel {
     dev::unrolled<2>([&](int half) {
       dev::vec<float, 4> four;
       dev::unrolled<4>([&](int i) {
-        four[i] = scale * ((t < 2 ? sums[2 * half + i / 2][2 * (i % 2)] : sums[2 * half + i / 2][2 * (i % 2) + 1]) * 0x1p24F + its_offset);
+        four[i] = (t < 2 ? sums[2 * half + i / 2][2 * (i % 2)] : sums[2 * half + i / 2][2 * (i % 2) + 1]) * 0x1p24F + its_offset;
       });
       dev::store_vec<4>(out + 32 * half, four);
     });
   }
 
  private:
-  /// x = q * step of a word's channels; returns their q . lo.
+  /// x = q / sqrt(head_dim) * step of a word's channels; returns their q . lo / sqrt(head_dim).
   LOOPSERVE_DEVICE float scaled_query(float const* query, index_t at, int begin, float (&x)[per_word]) const {
     float sum = 0;
     f16 const* const lo = sketch.lo + at + begin;
@@ -169,15 +169,16 @@ struct sketch_logits_kernel {
         auto const los = dev::load_vec<8>(lo + j), steps = dev::load_vec<8>(step + j);
         dev::vec<float, 4> const four[2] = {dev::load_vec<4>(query + j), dev::load_vec<4>(query + j + 4)};
         dev::unrolled<8>([&](int i) {
-          sum += four[i / 4][i % 4] * static_cast<float>(los[i]);
-          x[j + i] = four[i / 4][i % 4] * static_cast<float>(steps[i]);
+          float const one = scale * four[i / 4][i % 4];
+          sum += one * static_cast<float>(los[i]);
+          x[j + i] = one * static_cast<float>(steps[i]);
         });
       });
       return sum;
     }
     dev::unrolled<per_word>([&](int j) {
       if (begin + j < sketch.head_dim) {
-        float const one = dev::load(query + j);
+        float const one = scale * dev::load(query + j);
         sum += one * static_cast<float>(dev::load(lo + j));
         x[j] = one * static_cast<float>(dev::load(step + j));
       }

@@ -59,16 +59,21 @@ inline void line_mass(reference const&, tensor_view<float const, 2> a, std::span
 
 namespace detail {
 
-/// Logits of sampled rows that a device holds at once: 1 GiB, or those of one query head where that is more.
-inline constexpr index_t line_logits_at_once = index_t{1} << 28;
+/// Logits of sampled rows that a device holds at once: 1.5 GiB, so those of 32 heads up to 192k keys; or those of one query head where that is more.
+inline constexpr index_t line_logits_at_once = index_t{3} << 27;
 
-/// Query heads whose sampled rows a device looks at together.
+/// Query heads whose sampled rows a device looks at together: as often as it must, near equal numbers of them.
 constexpr int line_heads_at_once(int heads, int sampled, index_t keys, index_t held = line_logits_at_once) {
-  return static_cast<int>(std::clamp<index_t>(held / std::max<index_t>(sampled * keys, 1), 1, std::max(heads, 1)));
+  int const all = std::max(heads, 1);
+  auto const fit = static_cast<int>(std::clamp<index_t>(held / std::max<index_t>(sampled * keys, 1), 1, all));
+  int const times = (all + fit - 1) / fit;
+  return (all + times - 1) / times;
 }
+static_assert(line_heads_at_once(32, 64, 133120) == 32 && line_heads_at_once(32, 64, 200000) == 16 && line_heads_at_once(32, 64, 1 << 20) == 6 &&
+              line_heads_at_once(0, 64, 100) == 1 && line_heads_at_once(5, 64, 1 << 30) == 1);
 
 /// Bytes that a device's search for the lines of `heads` heads holds: logits and softmax parts of the rows, packed queries, and the state of the lines (26 bytes
-/// a key). With 64 rows, 32 heads and head_dim 128: 1.25 GB at 128k keys (all heads at once), 1.25 GB at 1M (4 heads at once). Logits are kept, because a
+/// a key). With 64 rows, 32 heads and head_dim 128: 1.25 GB at 128k keys (all heads at once), 1.8 GB at 1M (6 heads at once). Logits are kept, because a
 /// cover asks for single cells, of the lines that come into question: some thousand lines of 64 cells, each of which would cost a key's row and a product.
 constexpr index_t device_line_bytes(int heads, int sampled, index_t keys, int head_dim) {
   index_t const at_once = line_heads_at_once(heads, sampled, keys), stride = (keys + 15) / 16 * 16;

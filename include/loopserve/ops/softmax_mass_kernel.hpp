@@ -10,7 +10,7 @@
 namespace loopserve {
 
 /// The largest logit of some keys, and the sum of e^(logit - largest).
-struct softmax_part {
+struct alignas(8) softmax_part {  // one access
   float top, weight;
 };
 

@@ -115,7 +115,7 @@ struct count_digit_kernel {
 };
 
 /// How many keys of a tile exceed the k-th best, and how many equal it.
-struct tile_share {
+struct alignas(8) tile_share {  // one access
   int more, equal;
 };
 

@@ -8,7 +8,7 @@ namespace loopserve {
 
 /// A block a head: each vertical and each slash brings its cells, a slash without those where it meets a vertical.
 struct line_tally_kernel {
-  static constexpr int threads = 256;
+  static constexpr int threads = 1024;
   using shared_layout = dev::reduce_scratch<unsigned long long>;
 
   line_plan_view plan;

@@ -166,6 +166,18 @@ LOOPSERVE_DEVICE void multiply_add(float (&c)[4], std::uint32_t const (&a)[4], s
   }
 }
 
+// What core/element.hpp converts by in device code.
+LOOPSERVE_DEVICE inline std::uint16_t f16_bits(float value) {
+  std::uint16_t bits;
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+  return bits;
+}
+LOOPSERVE_DEVICE inline float of_f16_bits(std::uint16_t bits) {
+  float value;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
+  return value;
+}
+
 template <class Element>
 LOOPSERVE_DEVICE std::uint32_t pack(float low, float high) {
   static_assert(std::is_same_v<Element, bf16> || std::is_same_v<Element, f16>);
