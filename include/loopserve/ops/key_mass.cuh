@@ -14,6 +14,19 @@ namespace loopserve {
 
 namespace detail {
 
+/// Logits of all tokens, by tensor cores where they are of use.
+template <device_backend B, class Element>
+void take_logits(B const& b, key_logits_view<Element> const& of) {
+  if constexpr (sizeof(Element) == 2) {
+    if (key_block<Element>::takes(of.kv)) {
+      using kernel = matrix_key_logits_kernel<Element>;
+      return b.launch({blocks_for(of.kv.tokens - of.first_token, key_block<Element>::keys), of.kv.kv_heads}, kernel{of});
+    }
+  }
+  using kernel = key_logits_kernel<Element>;
+  b.launch({blocks_for(of.kv.tokens - of.first_token, kernel::threads), of.kv.kv_heads, blocks_for(of.rows, kernel::rows_per_block)}, kernel{of});
+}
+
 /// The mass by `heads` query heads of each KV head from `first_head` on, times `factor`.
 template <device_backend B, class Element>
 void mass_of_heads(B const& b, tensor_view<float const, 3> q, kv_view<Element> kv, int first_head, int heads, bool tail, float factor,
@@ -25,9 +38,8 @@ void mass_of_heads(B const& b, tensor_view<float const, 3> q, kv_view<Element> k
   float const scale = static_cast<float>(1 / std::sqrt(static_cast<double>(kv.head_dim)));
   for (int first = 0; first == 0 || first < queries; first += at_once) {
     int const rows = std::min(at_once, queries - first) * heads;
-    using kernel = key_logits_kernel<Element>;
-    b.launch({blocks_for(n, kernel::threads), kv.kv_heads, blocks_for(rows, kernel::rows_per_block)},
-             kernel{q, kv, 0, first, first_head, heads, rows, static_cast<int>(q.extent(1)) / kv.kv_heads, scale, logits.data(), stride});
+    int const heads_per_kv_head = static_cast<int>(q.extent(1)) / kv.kv_heads;
+    take_logits(b, key_logits_view<Element>{q, kv, 0, first, first_head, heads, rows, heads_per_kv_head, scale, logits.data(), stride});
     masked_logits const seen{logits.data(), stride, rows, heads, tail ? n - (queries - 1 - first) : n, tail ? 1 : 0};
     add_softmax_mass(b, seen, factor, first > 0, scores);
   }
@@ -35,7 +47,9 @@ void mass_of_heads(B const& b, tensor_view<float const, 3> q, kv_view<Element> k
 
 }  // namespace detail
 
-/// The reference's key_mass, its sums in float32. Keys are read once for eight query rows; logits of at most 64 MiB (or of one query, where that is more) are held at once.
+/// The reference's key_mass, its sums in float32. Keys of 16 bits whose head_dim is a multiple of 16 and whose rows start at multiples of 16 bytes go through the
+/// tensor cores, queries as sums of two numbers of 16 bits, and are read once for what is held at once; others once for eight query rows.
+/// Logits of at most 64 MiB (or of one query, where that is more) are held at once.
 template <device_backend B, class Element>
 void key_mass(B const& b, tensor_view<float const, 3> q, kv_view<Element> kv, key_mass_options const& o, tensor_view<float, 2> scores) {
   check(q.extent(2) == kv.head_dim && q.extent(1) % kv.kv_heads == 0 && scores.extent(0) == kv.kv_heads &&

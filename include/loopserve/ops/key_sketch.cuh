@@ -59,7 +59,7 @@ void sketch_scores(B const& b, tensor_view<float const, 3> q, kv_view<Element> k
     });
     using tail = key_logits_kernel<Element>;
     b.launch({blocks_for(n - sketched, tail::threads), kv.kv_heads, blocks_for(rows, tail::rows_per_block)},
-             tail{q, kv, sketched, first, 0, group, rows, group, scale, logits.data(), stride});
+             tail{{q, kv, sketched, first, 0, group, rows, group, scale, logits.data(), stride}});
     detail::add_softmax_mass(b, {logits.data(), stride, rows, group, n, 0}, 1, first > 0, scores);
   }
 }

@@ -7,6 +7,7 @@
 #include <loopserve/dev/kv_rows.hpp>
 #include <loopserve/dev/reduce.hpp>
 #include <loopserve/dev/unroll.hpp>
+#include <loopserve/ops/key_block_kernel.hpp>
 #include <loopserve/ops/softmax_mass_kernel.hpp>
 
 namespace loopserve {
@@ -27,12 +28,12 @@ struct line_logits_view {
 /// Keys of a block of the two kernels below, and of a warp: a part of the softmax.
 inline constexpr int line_tile = 128, line_part = 32;
 
-/// Queries as the tensor cores take them, scaled and each split into two 16-bit numbers whose sum is the float to 16 (bf16) or 22 (f16) bits.
-/// packed (heads, tiles of 16 rows, head_dim / 16, 32 lanes, 8): the four registers of the leading parts, then of the rest. A thread a lane's eight; block (x, head).
+/// Queries as the tensor cores take them, scaled: detail::query_fragment. packed (heads, tiles of 16 rows, head_dim / 16, 32 lanes, 8): the four registers of the
+/// leading parts, then of the rest. A thread a lane's eight; block (x, head).
 template <class Element>
 struct pack_queries_kernel {
   static constexpr int threads = 128;
-  static constexpr int rows_per_tile = 16;
+  static constexpr int rows_per_tile = detail::key_block<Element>::rows;
 
   tensor_view<float const, 3> q;
   line_logits_view of;
@@ -43,48 +44,39 @@ struct pack_queries_kernel {
     int const steps = static_cast<int>(q.extent(2)) / 16, tiles = (of.rows + rows_per_tile - 1) / rows_per_tile, h = dev::block().y;
     int const unit = dev::block().x * (threads / 32) + dev::warp();  // of tile and step
     if (unit >= tiles * steps) { return; }
-    int const g = dev::lane() / 4, t = dev::lane() % 4, history = of.keys - static_cast<int>(q.extent(0));
-    dev::vec<std::uint32_t, 4> high, low;
-    for (int j = 0; j < 4; ++j) {
-      int const row = unit / steps * rows_per_tile + g + 8 * (j % 2), column = unit % steps * 16 + 2 * t + 8 * (j / 2);
-      float x[2] = {0, 0};
-      if (row < of.rows) {
-        index_t const from = dev::load(of.positions + index_t{h} * of.rows + row) - history;
-        for (int e = 0; e < 2; ++e) { x[e] = scale * dev::load(&q(from, of.first_head + h, column + e)); }
-      }
-      Element const lead[2] = {Element(x[0]), Element(x[1])};
-      high[j] = pair(lead[0], lead[1]);
-      low[j] = pair(Element(x[0] - static_cast<float>(lead[0])), Element(x[1] - static_cast<float>(lead[1])));
-    }
+    int const first_row = unit / steps * rows_per_tile, first_column = unit % steps * 16, history = of.keys - static_cast<int>(q.extent(0));
+    auto const made = detail::query_fragment_of<Element>([&](int r, int column) {
+      int const row = first_row + r;
+      if (row >= of.rows) { return 0.0F; }
+      index_t const from = dev::load(of.positions + index_t{h} * of.rows + row) - history;
+      return scale * dev::load(&q(from, of.first_head + h, first_column + column));
+    });
     std::uint32_t* const out = packed + ((index_t{h} * tiles * steps + unit) * 32 + dev::lane()) * 8;
-    dev::store_vec<4>(out, high);
-    dev::store_vec<4>(out + 4, low);
+    dev::store_vec<4>(out, made.high);
+    dev::store_vec<4>(out + 4, made.low);
   }
-
- private:
-  LOOPSERVE_DEVICE static std::uint32_t pair(Element a, Element b) { return a.bits | static_cast<std::uint32_t>(b.bits) << 16; }
 };
 
-/// Logits of 16-bit keys by tensor cores, and their softmax parts; head_dim a multiple of 16. Block (x, y): 128 keys of the y-th KV head that the view's heads
-/// use; the tile of keys is read once for all of them. A warp takes 32 keys, 16 rows at a time.
+/// Logits of 16-bit keys by tensor cores, and their softmax parts; for what detail::key_block takes. Block (x, y): 128 keys of the y-th KV head that the view's
+/// heads use; the tile of keys is read once for all of them.
 template <class Element>
 struct line_logits_kernel {
-  static constexpr int threads = line_tile;
-  static constexpr int rows_per_tile = pack_queries_kernel<Element>::rows_per_tile;
+  using block_of_keys = detail::key_block<Element>;
+  static constexpr int threads = block_of_keys::threads;
+  static constexpr int rows_per_tile = block_of_keys::rows;
+  static_assert(block_of_keys::keys == line_tile && block_of_keys::keys_of_warp == line_part);
 
   kv_view<Element> kv;
   int group;  // query heads of a KV head
   line_logits_view out;
   std::uint32_t const* packed;
 
-  // An odd number of 16 bytes: then 8 lanes that read 8 rows touch all banks.
-  LOOPSERVE_HOST_DEVICE int row_pieces() const { return kv.head_dim / 8 | 1; }
-  index_t shared_bytes() const { return vecs() * 16; }
+  index_t shared_bytes() const { return block_of_keys::pieces(kv.head_dim) * 16; }
 
   LOOPSERVE_DEVICE void operator()() const {
-    auto* const keys = dev::shared_array<dev::vec<std::uint32_t, 4>>(vecs());
+    auto* const keys = dev::shared_array<typename block_of_keys::piece>(block_of_keys::pieces(kv.head_dim));
     int const kv_head = out.first_head / group + dev::block().y;
-    fetch(kv_head, keys);
+    block_of_keys::fetch(kv, kv_head, dev::block().x * line_tile, keys);
     int const from = kv_head * group - out.first_head, first = from > 0 ? from : 0,
               last = from + group < out.heads ? from + group : out.heads;
     for (int h = first; h < last; ++h) {
@@ -93,30 +85,14 @@ struct line_logits_kernel {
   }
 
  private:
-  LOOPSERVE_HOST_DEVICE index_t vecs() const {
-    return index_t{line_tile} * row_pieces() + line_tile * static_cast<index_t>(sizeof(void*)) / 16;
-  }
-
-  LOOPSERVE_DEVICE void fetch(int kv_head, dev::vec<std::uint32_t, 4>* keys) const {
-    auto* const rows = reinterpret_cast<Element const**>(keys + line_tile * row_pieces());
-    int const own = dev::block().x * line_tile + dev::thread(), pieces = kv.head_dim / 8;
-    rows[dev::thread()] = own < kv.tokens ? dev::key(kv, own, kv_head) : nullptr;
-    dev::barrier();
-    for (int i = dev::thread(); i < line_tile * pieces; i += threads) {
-      Element const* const row = rows[i / pieces];
-      dev::copy_async<16>(keys + i / pieces * row_pieces() + i % pieces, row != nullptr ? row + i % pieces * 8 : nullptr, row != nullptr);
-    }
-    dev::copy_commit();
-    dev::copy_wait<0>();
-    dev::barrier();
-  }
-
-  LOOPSERVE_DEVICE void take_tile(int h, int row, dev::vec<std::uint32_t, 4> const* keys) const {
+  LOOPSERVE_DEVICE void take_tile(int h, int row, typename block_of_keys::piece const* keys) const {
     int const g = dev::lane() / 4, t = dev::lane() % 4, own = dev::warp() * line_part, first = dev::block().x * line_tile + own;
     int const* const positions = out.positions + index_t{h} * out.rows;
     float sums[4][4] = {};
     int const lowest = row + rows_per_tile < out.rows ? row + rows_per_tile - 1 : out.rows - 1;
-    if (dev::load(positions + lowest) >= first) { multiply(h, row / rows_per_tile, keys + own * row_pieces(), sums); }
+    if (dev::load(positions + lowest) >= first) {
+      block_of_keys::multiply([&](int step) { return fragment(h, row / rows_per_tile, step); }, kv.head_dim, keys, sums);
+    }
     dev::unrolled<2>([&](int half) {
       int const its = row + g + 8 * half;
       int const seen = its < out.rows ? dev::load(positions + its) + 1 : 0;
@@ -143,24 +119,10 @@ struct line_logits_kernel {
     });
   }
 
-  LOOPSERVE_DEVICE void multiply(int h, int tile, dev::vec<std::uint32_t, 4> const* keys, float (&sums)[4][4]) const {
+  LOOPSERVE_DEVICE detail::query_fragment fragment(int h, int tile, int step) const {
     int const steps = kv.head_dim / 16, tiles = (out.rows + rows_per_tile - 1) / rows_per_tile;
-    std::uint32_t const* const queries = packed + (index_t{h} * tiles + tile) * steps * 32 * 8 + dev::lane() * 8;
-    for (int step = 0; step < steps; step += 2) {
-      // Two steps' columns of 8 keys at once; behind the last column the last ones again, which nobody uses.
-      int const piece = 2 * step + dev::lane() / 8, column = piece < 2 * steps ? piece : 2 * steps - 1;
-      std::uint32_t b[4][4];
-      dev::unrolled<4>([&](int n) { dev::load_matrices(b[n], keys + (8 * n + dev::lane() % 8) * row_pieces() + column); });
-      dev::unrolled<2>([&](int part) {
-        if (step + part >= steps) { return; }
-        auto const high = dev::load_vec<4>(queries + (step + part) * 32 * 8), low = dev::load_vec<4>(queries + (step + part) * 32 * 8 + 4);
-        std::uint32_t const lead[4] = {high[0], high[1], high[2], high[3]}, rest[4] = {low[0], low[1], low[2], low[3]};
-        dev::unrolled<4>([&](int n) {
-          dev::multiply_add<Element>(sums[n], lead, b[n][2 * part], b[n][2 * part + 1]);
-          dev::multiply_add<Element>(sums[n], rest, b[n][2 * part], b[n][2 * part + 1]);
-        });
-      });
-    }
+    std::uint32_t const* const from = packed + (((index_t{h} * tiles + tile) * steps + step) * 32 + dev::lane()) * 8;
+    return {dev::load_vec<4>(from), dev::load_vec<4>(from + 4)};
   }
 };
 

@@ -44,7 +44,7 @@ line_logits<B> score_lines(B const& b, tensor_view<float const, 3> q, kv_view<El
   float const scale = static_cast<float>(1 / std::sqrt(static_cast<double>(kv.head_dim)));
   bool done = false;
   if constexpr (sizeof(Element) == 2) {
-    if (kv.head_dim % 16 == 0 && kv.row_stride % 8 == 0) {
+    if (detail::key_block<Element>::takes(kv)) {
       using pack = pack_queries_kernel<Element>;
       int const units = blocks_for(sampled, pack::rows_per_tile) * (kv.head_dim / 16);
       auto packed = b.template make_buffer<std::uint32_t>(index_t{heads} * units * 32 * 8);
