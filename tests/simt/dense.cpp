@@ -103,6 +103,11 @@ TEST_CASE("any number of query heads a KV head in tiles of 128 rows of all of th
                    in_wide_tiles{});
 }
 
+TEST_CASE("a tile that begins and ends within a group of query heads sees the last of its rows' own key") {
+  check_batch<bf16>({{27, 40, 5, 1, 32, plan_shape::none, 0, kv_layout::paged}});                   // rows 64 .. 127: heads 4 .. 2
+  check_batch<bf16>({{87, 100, 3, 1, 32, plan_shape::none, 0, kv_layout::paged}}, in_wide_tiles{});  // rows 128 .. 255: heads 2 .. 0
+}
+
 TEST_CASE("windows in tiles of 128 rows: keys that end within a tile, a window of one key, of all but one, one that hides nothing") {
   check_batch<bf16>({{150, 300, 2, 1, 32, plan_shape::none, 50, kv_layout::paged},
                      {140, 290, 4, 1, 32, plan_shape::none, 129, kv_layout::token_major},
