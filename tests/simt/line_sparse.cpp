@@ -205,19 +205,25 @@ TEST_CASE("tiles with more keys come first, by an eighth at least, whatever thei
   worlds.emplace_back(prefill_case{150, 900, 3, 1, 64, plan_shape::mixed, 0, kv_layout::paged});
   worlds.emplace_back(prefill_case{70, 70, 4, 1, 64, plan_shape::scattered, 20, kv_layout::paged});
   worlds.emplace_back(prefill_case{65, 2000, 2, 1, 64, plan_shape::none, 0, kv_layout::paged});
+  worlds.emplace_back(prefill_case{3, 4200, 2, 1, 8, plan_shape::slash_zero_only, 0, kv_layout::paged});
   set_lines(worlds[0], 1, {}, every(64, 0, 900));
-  detail::tile_count const tiles{3, 4, 2};
-  std::vector<int> keys;  // of each tile, as the definition says
-  for (int number = 0; number < tiles.all(); ++number) {
-    detail::tile_place const at(tiles, number);
-    auto const job = worlds[static_cast<std::size_t>(at.job)].job();
-    auto const& shape = worlds[static_cast<std::size_t>(at.job)].shape();
-    std::vector<char> any(static_cast<std::size_t>(shape.keys), 0);
-    for (int i = 128 * at.tile; at.head < shape.heads && i < std::min(shape.rows, 128 * at.tile + 128); ++i) {
-      auto const mask = testing::detail::plan_mask(job.plan, at.head, shape.keys - shape.rows + i, shape.window);
-      for (std::size_t k = 0; k < mask.size(); ++k) { any[k] |= mask[k]; }
+  set_lines(worlds[3], 0, every(1, 0, 2000), {0});  // most of them more than 2048 keys back
+  set_lines(worlds[3], 1, every(1, 3200, 4200), {0});
+  detail::tile_count const tiles{4, 4, 2};
+  std::vector<int> keys;  // of each tile of all jobs, heads and tiles of rows, as the definition says
+  for (auto& world : worlds) {
+    auto const job = world.job();
+    auto const& shape = world.shape();
+    for (int head = 0; head < tiles.heads; ++head) {
+      for (int first = 0; first < 128 * tiles.tiles; first += 128) {
+        std::vector<char> any(static_cast<std::size_t>(shape.keys), 0);
+        for (int i = first; head < shape.heads && i < std::min(shape.rows, first + 128); ++i) {
+          auto const mask = testing::detail::plan_mask(job.plan, head, shape.keys - shape.rows + i, shape.window);
+          for (std::size_t k = 0; k < mask.size(); ++k) { any[k] |= mask[k]; }
+        }
+        keys.push_back(static_cast<int>(std::count(any.begin(), any.end(), 1)));
+      }
     }
-    keys.push_back(static_cast<int>(std::count(any.begin(), any.end(), 1)));
   }
   each_device([&](auto const& b) {
     batch_on_device const on(b, std::span<prefill_job<bf16> const>(jobs_of(worlds)));
