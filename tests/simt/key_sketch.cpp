@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <type_traits>
+
 #include <loopserve/ops/key_sketch.cuh>
 
 #include "kv_on_device.hpp"
@@ -96,6 +99,30 @@ void check_scores(scoring s, index_t gap = 0) {
   });
 }
 
+/// What a round of queries is asked to do. Rounds of 64 MiB of logits would take too long here: their test looks at what is launched.
+struct round_of_queries {
+  int first, rows;
+  bool add;
+  bool operator==(round_of_queries const&) const = default;
+};
+
+/// A device that runs nothing and gives next to no memory.
+template <class B>
+struct only_asked : B {
+  std::vector<round_of_queries>* rounds;
+
+  only_asked(B const& b, std::vector<round_of_queries>& to) : B(b), rounds(&to) {}
+  template <class T>
+  auto make_buffer(index_t n) const {
+    return B::template make_buffer<T>(std::min<index_t>(n, 1));
+  }
+  template <device_kernel Kernel>
+  void launch(grid, Kernel const& kernel) const {
+    if constexpr (std::is_same_v<Kernel, sketch_logits_kernel<2>>) { rounds->push_back({kernel.first_query, kernel.rows, false}); }
+    if constexpr (std::is_same_v<Kernel, softmax_mass_kernel>) { rounds->back().add = kernel.add; }
+  }
+};
+
 }  // namespace
 
 TEST_CASE("keys are packed bit for bit as the reference does, and only the groups asked for") {
@@ -117,4 +144,17 @@ TEST_CASE("without full groups a sketch scores by the keys; without queries noth
   check_scores<float>({1, 0, 1, 1, 1, 8, 2, 30});
   check_scores<float>({70, 1, 0, 1, 2, 16, 2, 30});
   check_scores<float>({0, 0, 1, 1, 2, 16, 2, 30});
+}
+
+TEST_CASE("queries whose logits are more than 64 MiB are added in turns to what the first ones gave") {
+  kv_view<float> kv;
+  kv.kv_heads = 2;
+  kv.head_dim = 8;
+  kv.tokens = 4096;
+  key_sketch_view const sketch{2, 8, 2, 64};
+  each_device([&](auto const& b) {
+    std::vector<round_of_queries> rounds;
+    sketch_scores(only_asked(b, rounds), tensor_view<float const, 3>(nullptr, {130, 64, 8}), kv, sketch, tensor_view<float, 2>(nullptr, {2, 4096}));
+    CHECK(rounds == std::vector<round_of_queries>{{0, 64 * 32, false}, {64, 64 * 32, true}, {128, 2 * 32, true}});
+  });
 }
