@@ -126,6 +126,21 @@ TEST_CASE("a head's bits do not depend on the other jobs, and records are replay
   });
 }
 
+TEST_CASE("the scratch that a batch's bounds ask for holds what its jobs write") {
+  testing::decode_world<bf16> world({300, 20, 4, 2, 64, false, 0, kv_layout::paged});
+  auto const want = expected(world);
+  each_device([&](auto const& b) {
+    using backend_type = std::remove_cvref_t<decltype(b)>;
+    decode_on_device<backend_type, bf16> on(b, world.job());
+    std::vector<decode_record<bf16>> const records{record_of(on.job())};  // none is smaller, and none has room to grow
+    auto const most = bounds_of(std::span<decode_record<bf16> const>(records));
+    auto const array = on_device(b, records);
+    auto states = b.template make_buffer<float>(most.state_floats());
+    attend_decode(b, array.data(), most, states.data());
+    CHECK(worst(on.out(b), want) <= tolerance);
+  });
+}
+
 TEST_CASE("keys that are not numbers show in the output, and values that nobody may see do not") {
   testing::decode_world<bf16> world({40, 3, 2, 1, 32, false, 0, kv_layout::token_major});
   const_cast<bf16*>(world.job().parts[0].key(7, 0))[3] = bf16(NAN);
