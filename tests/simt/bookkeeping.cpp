@@ -164,8 +164,8 @@ TEST_CASE("every head of a plan is declared dense, and nothing behind the last")
   }
 }
 
-TEST_CASE("kept shares add up") {
-  for (int const heads : {1, 3, 70}) {
+TEST_CASE("kept shares add up, also where heads keep no whole number of rows in the mean") {
+  for (int const heads : {1, 3, 4, 71}) {
     std::vector<int> counts, none;
     for (int h = 0; h < heads; ++h) { counts.push_back(h % 7); }
     double want = 0.5;

@@ -11,6 +11,7 @@
 #include <loopserve/ops/rmsnorm.cuh>
 #include <loopserve/ops/rope.cuh>
 #include <loopserve/ops/silu_mul.cuh>
+#include <loopserve/ops/store_rows.cuh>
 
 using namespace loopserve;
 using namespace loopserve::device_test;
@@ -93,6 +94,26 @@ TEST_CASE("rmsnorm may write over what it reads") {
   });
 }
 
+TEST_CASE("rmsnorm of a row that is zero is zero, and of one near zero what eps leaves of it") {
+  shape const s{4, 40};
+  auto x = numbers(s.rows * s.width, 7);
+  for (index_t r = 0; r < s.rows; ++r) {
+    float const scale = r == 0 ? 0.0F : r == 1 ? 1e-30F : r == 2 ? 3e-3F : 1.0F;  // eps alone, eps alone, eps as much as the mean, hardly eps
+    for (index_t i = 0; i < s.width; ++i) { x[static_cast<std::size_t>(r * s.width + i)] *= scale; }
+  }
+  std::vector<float> const weight(static_cast<std::size_t>(s.width), 1.0F);
+  std::vector<float> want(x.size());
+  rmsnorm(oracle, spaced(x.data(), s, 0), weight, 1e-5F, spaced(want.data(), s, 0));
+  each_device([&](auto const& b) {
+    auto const w = on_device(b, weight), in = on_device(b, x);
+    auto out = b.template make_buffer<float>(s.rows * s.width);
+    rmsnorm(b, spaced(in.data(), s, 0), std::span<float const>(w.data(), weight.size()), 1e-5F, spaced(out.data(), s, 0));
+    auto const got = on_host(b, out);
+    CHECK(worst(got, want) <= 3e-6);
+    CHECK(std::all_of(got.begin(), got.begin() + s.width, [](float value) { return value == 0; }));
+  });
+}
+
 TEST_CASE("silu of numbers far out is zero or the number itself") {
   std::vector<float> const gate = {-1000, -100, -88, 88, 100, 1000, 0}, up(7, 1.0F);
   std::vector<float> want(7);
@@ -172,6 +193,32 @@ TEST_CASE("an id outside of the table is told when the host waits, once, and its
       CHECK(rows[1] == 1);
       CHECK(std::isnan(rows[2]));
     }
+  });
+}
+
+TEST_CASE("of faults in several launches the first is told, and a fault after that is the first again") {
+  std::vector<float> const table(18, 1.0F);
+  each_device([&](auto const& b) {
+    auto const t = on_device(b, table);
+    auto const beyond = on_device(b, std::vector<float>{1e6F});
+    auto memory = b.template make_buffer<f16>(1);
+    auto const page = on_device(b, std::vector<f16*>{memory.data()});
+    auto out = b.template make_buffer<float>(2);
+    auto const fails_with_token = [&](int id) {
+      auto const ids = on_device(b, std::vector<token_id>{token_id{id}});
+      embed(b, {element_type::f32, 9, 2, t.data()}, std::span<token_id const>(ids.data(), 1), tensor_view<float, 2>(out.data(), {1, 2}));
+    };
+    auto const fails_with_key = [&] {
+      store_rows(b, tensor_view<float const, 3>(beyond.data(), {1, 1, 1}), page_table_view<f16>{page.data(), 1, 0, 1}, 0);
+    };
+    fails_with_token(9);
+    fails_with_token(-1);
+    fails_with_key();
+    CHECK_THROWS_WITH_AS(b.synchronize(), "token id 9 is outside the vocabulary", error);
+    fails_with_key();
+    fails_with_token(9);
+    CHECK_THROWS_WITH_AS(b.synchronize(), doctest::Contains("a key or value of KV head 0 is beyond"), error);
+    b.synchronize();
   });
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <limits>
 
 #include <loopserve/ops/key_mass.cuh>
 
@@ -58,6 +59,36 @@ TEST_CASE("the mass of a key is the reference's: pages or none, groups of heads,
 }
 
 TEST_CASE("a context of several tiles is merged") { same_mass<float>({2 * softmax_parts_kernel::tile + 5, 1, 1, 1, 8, 30}, {}); }
+
+TEST_CASE("tiles are merged however many there are, more than a warp's lanes too") {
+  int const lines = 5;
+  for (int const tiles : {1, 32, 33, 70}) {
+    auto const tops = numbers(lines * tiles, 9, 4);
+    std::vector<softmax_part> parts;
+    std::vector<double> top(lines, -INFINITY), weight(lines, 0.0);
+    for (int i = 0; i < lines * tiles; ++i) {
+      bool const seen = i % tiles == 0 || i % 7 != 0;
+      auto const line = static_cast<std::size_t>(i / tiles);
+      parts.push_back({seen ? tops[static_cast<std::size_t>(i)] : -std::numeric_limits<float>::infinity(), seen ? static_cast<float>(1 + i % 5) : 0.0F});
+      top[line] = std::max(top[line], double{parts.back().top});
+    }
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      auto const line = i / static_cast<std::size_t>(tiles);
+      weight[line] += double{parts[i].weight} * std::exp(double{parts[i].top} - top[line]);
+    }
+    each_device([&](auto const& b) {
+      CAPTURE(tiles);
+      auto const from = on_device(b, parts);
+      auto wholes = b.template make_buffer<softmax_part>(lines);
+      b.launch({blocks_for(lines, merge_softmax_kernel::threads / 32)}, merge_softmax_kernel{from.data(), lines, tiles, wholes.data()});
+      auto const got = on_host(b, wholes);
+      for (std::size_t line = 0; line < got.size(); ++line) {
+        CHECK(double{got[line].top} == top[line]);
+        CHECK(!(std::fabs(double{got[line].weight} - weight[line]) > 1e-5 * weight[line]));
+      }
+    });
+  }
+}
 
 TEST_CASE("nothing asked, nothing to ask of, and a single key") {
   same_mass<float>({70, 0, 1, 2, 16, 30}, {});

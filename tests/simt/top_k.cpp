@@ -79,6 +79,17 @@ TEST_CASE("NaN is never chosen, both zeros are one, infinities are ordinary, and
   same_lists(std::vector<float>(40, NAN), 1, 37, {5});
 }
 
+TEST_CASE("-0 is neither below +0 nor exceeds it: of zeros the lower places win whatever their sign") {
+  for (float const first : {-0.0F, 0.0F}) {
+    std::vector<float> zeros(43, first);
+    for (std::size_t i = 1; i < zeros.size(); i += 2) { zeros[i] = -first; }
+    zeros[20] = -1;
+    zeros[30] = 1;
+    for (float const least : {-infinity, -1.0F}) { same_lists(zeros, 1, 40, {1, 2, 3, 10, 25, 39}, least); }
+    for (float const least : {-0.0F, 0.0F}) { same_lists(zeros, 1, 40, {3}, least); }
+  }
+}
+
 TEST_CASE("ends and rows are lifted above all others") {
   auto const scores = numbers(3 * 140, 5);
   lists_on_host lists(3, 131);
