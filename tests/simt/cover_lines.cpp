@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cover_on_device.hpp"
 
+#include <limits>
+
 using namespace loopserve;
 using namespace loopserve::device_test;
 
@@ -41,12 +43,64 @@ double lawful(B const& b, testing::cover_case const& c, cover_options const& o) 
   return static_cast<double>(cost_of(c, made)) / static_cast<double>(greedy.result.cost);
 }
 
+bool same(testing::made_cover const& x, testing::made_cover const& y) {
+  return x.verticals == y.verticals && x.slashes == y.slashes && x.dense == y.dense && x.covered == y.covered;
+}
+
 std::vector<int> some_rows(int rows) {
   std::vector<int> sampled;
   for (int i = 0; i < rows; ++i) {
     if (i % 3 == 0 || i > rows - 9) { sampled.push_back(i); }
   }
   return sampled;
+}
+
+/// Covers of heads of one shape in one call, whose attention is kept itself.
+template <class B>
+std::vector<testing::made_cover> of_mass(B const& b, std::vector<testing::cover_case> const& heads, cover_options const& o) {
+  auto const& shape = heads[0];
+  std::vector<float> mass;
+  for (auto const& c : heads) { mass.insert(mass.end(), c.a.begin(), c.a.end()); }
+  auto const there = on_device(b, mass);
+  auto const positions = on_device(b, positions_of(heads));
+  return made_on(b, static_cast<int>(heads.size()), shape.keys, [&](cover_heads_view out) {
+    cover_heads(b, mass_cells{there.data(), shape.keys}, static_cast<int>(heads.size()), positions.data(),
+                static_cast<int>(shape.positions.size()), shape.rows, shape.keys, o, out);
+  });
+}
+
+/// Logits of a head of which every row is sampled: of what a row does not see, NaN.
+std::vector<float> logits_of(testing::cover_case const& c, index_t stride) {
+  std::vector<float> logits(c.positions.size() * static_cast<std::size_t>(stride), NAN);
+  for (std::size_t i = 0; i < c.positions.size(); ++i) {
+    for (std::size_t k = 0; k <= static_cast<std::size_t>(c.positions[i]); ++k) {
+      logits[i * static_cast<std::size_t>(stride) + k] = std::log(c.a[i * static_cast<std::size_t>(c.keys) + k]) + static_cast<float>(i);
+    }
+  }
+  return logits;
+}
+
+/// Covers of heads of one shape, every row of which is sampled, in one call: attention is kept as the rows' logits (heads, rows, stride).
+template <class B>
+std::vector<testing::made_cover> of_logits(B const& b, std::vector<testing::cover_case> const& heads, std::vector<float> const& logits,
+                                           index_t stride, cover_options const& o) {
+  auto const& shape = heads[0];
+  auto const n = static_cast<int>(heads.size()), rows = shape.rows, lines = n * rows,
+             tiles = blocks_for(shape.keys, softmax_parts_kernel::tile);
+  auto const there = on_device(b, logits);
+  auto const positions = on_device(b, positions_of(heads));
+  auto parts = b.template make_buffer<softmax_part>(index_t{lines} * tiles), wholes = b.template make_buffer<softmax_part>(lines);
+  b.launch({tiles, rows, n}, softmax_parts_kernel{{there.data(), stride, rows, 1, shape.keys - rows + 1, 1}, parts.data()});
+  b.launch({blocks_for(lines, merge_softmax_kernel::threads / 32)}, merge_softmax_kernel{parts.data(), lines, tiles, wholes.data()});
+  return made_on(b, n, shape.keys, [&](cover_heads_view out) {
+    cover_heads(b, softmax_cells{there.data(), stride, wholes.data()}, n, positions.data(), rows, rows, shape.keys, o, out);
+  });
+}
+
+std::vector<int> all_rows(int rows) {
+  std::vector<int> all;
+  for (int i = 0; i < rows; ++i) { all.push_back(i); }
+  return all;
 }
 
 }  // namespace
@@ -99,6 +153,123 @@ TEST_CASE("the last line of a cover is needed: the best lines of the last level,
       CHECK(made.verticals == best);
       CHECK(made.slashes == std::vector<int>{0});
     }
+  });
+}
+
+TEST_CASE("lines that add up to exactly what is asked for suffice") {
+  // One row again: its own key has half of the mass; of the verticals 16 have nine 512ths and 14 have eight, sums that no type rounds.
+  testing::cover_case c(1, 64, {0}, 1, 1);
+  std::fill(c.a.begin(), c.a.end(), 0.0F);
+  std::vector<int> best;
+  for (int i = 0; i < 30; ++i) {
+    best.push_back(i < 16 ? 2 * i + 1 : 2 * (i - 16));
+    c.a[static_cast<std::size_t>(best.back())] = (i < 16 ? 9.0F : 8.0F) / 512;
+  }
+  c.a[63] = 0.5F;
+  each_device([&](auto const& b) {
+    for (std::size_t const wanted : {1, 7, 16, 17, 29, 30}) {
+      std::vector<int> lines(best.begin(), best.begin() + static_cast<std::ptrdiff_t>(wanted));
+      cover_options o;
+      o.sinks = o.local = 0;
+      o.alpha = 0.5;
+      for (int const k : lines) { o.alpha += static_cast<double>(c.a[static_cast<std::size_t>(k)]); }
+      std::sort(lines.begin(), lines.end());
+      auto const made = cover_on(b, c, o);
+      CHECK(made.verticals == lines);
+      CHECK(made.slashes == std::vector<int>{0});
+      CHECK(static_cast<double>(made.covered) == o.alpha);
+    }
+  });
+}
+
+TEST_CASE("heads that are covered at once have the covers that each has alone") {
+  std::vector<testing::cover_case> heads;
+  for (std::uint64_t const seed : {21, 22, 23}) {
+    auto rows = some_rows(30);
+    if (seed == 22) {  // rows of its own
+      std::reverse(rows.begin(), rows.end());
+      for (int& r : rows) { r = 29 - r; }
+    }
+    heads.emplace_back(30, 75, rows, seed == 22 ? 0.5 : 2.5, seed);
+  }
+  each_device([&](auto const& b) {
+    cover_options o;
+    o.alpha = 0.9;
+    o.local = 2;
+    o.dense_above = 0.6;
+    auto const together = of_mass(b, heads, o);
+    for (std::size_t h = 0; h < heads.size(); ++h) { CHECK(same(together[h], cover_on(b, heads[h], o))); }
+    CHECK((together[0].verticals != together[2].verticals && together[0].slashes != together[2].slashes));
+    CHECK((!together[0].dense && together[1].dense));
+  });
+}
+
+TEST_CASE("attention that is kept as logits has the cover that it has as mass") {
+  int const rows = 25, keys = 70;
+  index_t const stride = 72;
+  std::vector<testing::cover_case> heads;
+  std::vector<float> logits;
+  for (std::uint64_t const seed : {31, 32}) {
+    heads.emplace_back(rows, keys, all_rows(rows), 2, seed);
+    auto const its = logits_of(heads.back(), stride);
+    logits.insert(logits.end(), its.begin(), its.end());
+  }
+  each_device([&](auto const& b) {
+    cover_options o;
+    o.alpha = 0.9;
+    o.sinks = 1;
+    o.local = 2;
+    auto const as_logits = of_logits(b, heads, logits, stride, o), as_mass = of_mass(b, heads, o);
+    for (std::size_t h = 0; h < heads.size(); ++h) {
+      CHECK(as_logits[h].verticals == as_mass[h].verticals);
+      CHECK(as_logits[h].slashes == as_mass[h].slashes);
+      CHECK(!(std::fabs(as_logits[h].covered - as_mass[h].covered) > 1e-5F));
+    }
+  });
+}
+
+TEST_CASE("a head with a logit that is no finite number covers NaN with its forced lines, and the head beside it is none the worse") {
+  int const rows = 10, keys = 40;
+  index_t const stride = 40;
+  std::vector<testing::cover_case> const heads(2, testing::cover_case(rows, keys, all_rows(rows), 2, 41));
+  auto const sound = logits_of(heads[0], stride);
+  each_device([&](auto const& b) {
+    cover_options o;
+    o.sinks = 2;
+    o.local = 3;
+    for (float const odd : {NAN, std::numeric_limits<float>::infinity()}) {
+      auto logits = sound;
+      logits.insert(logits.end(), sound.begin(), sound.end());
+      logits[4 * static_cast<std::size_t>(stride) + 11] = odd;
+      auto const made = of_logits(b, heads, logits, stride, o);
+      CHECK(std::isnan(made[0].covered));
+      CHECK(!made[0].dense);
+      CHECK(made[0].verticals == std::vector<int>{0, 1});
+      CHECK(made[0].slashes == std::vector<int>{0, 1, 2});
+      CHECK(made[1].covered >= static_cast<float>(o.alpha) - 1e-5F);
+    }
+  });
+}
+
+TEST_CASE("lists go on where a block's threads begin anew") {
+  using writer = write_lines_kernel<mass_cells>;
+  int const rows = 3, stretch = writer::each * writer::threads, keys = stretch + 50;
+  std::vector<int> const verticals = {7, stretch - 1, stretch, stretch + 20}, slashes = {0, 9, stretch - 1, stretch, stretch + 30};
+  testing::cover_case c(rows, keys, all_rows(rows), 1, 1);
+  std::fill(c.a.begin(), c.a.end(), 0.0F);
+  for (std::size_t i = 0; i < c.positions.size(); ++i) {
+    auto const put = [&](int key) { c.a[i * static_cast<std::size_t>(keys) + static_cast<std::size_t>(key)] = 0.125F; };
+    for (int const k : verticals) { put(k); }
+    for (int const d : slashes) { put(c.positions[i] - d); }
+  }
+  each_device([&](auto const& b) {
+    cover_options o;
+    o.alpha = 1;
+    o.sinks = 0;
+    o.local = 1;
+    auto const made = cover_on(b, c, o);
+    CHECK(made.verticals == verticals);
+    CHECK(made.slashes == slashes);
   });
 }
 

@@ -69,7 +69,8 @@ TEST_CASE("tiles are merged however many there are, more than a warp's lanes too
     for (int i = 0; i < lines * tiles; ++i) {
       bool const seen = i % tiles == 0 || i % 7 != 0;
       auto const line = static_cast<std::size_t>(i / tiles);
-      parts.push_back({seen ? tops[static_cast<std::size_t>(i)] : -std::numeric_limits<float>::infinity(), seen ? static_cast<float>(1 + i % 5) : 0.0F});
+      parts.push_back({seen ? tops[static_cast<std::size_t>(i)] : -std::numeric_limits<float>::infinity(),
+                       seen ? static_cast<float>(1 + i % 5) : 0.0F});
       top[line] = std::max(top[line], double{parts.back().top});
     }
     for (std::size_t i = 0; i < parts.size(); ++i) {
