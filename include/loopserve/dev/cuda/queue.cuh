@@ -65,20 +65,18 @@ class cuda_queue : public stepped_queue<cuda_queue> {
     static_cast<void>(cudaMemPoolDestroy(pool_));
   }
 
+  /// Waits only where there is no memory: what was freed counts as in use until the host has seen that it is free.
   void* from_device(index_t bytes) {
     make_current();
-    void* p = nullptr;
-    cudaError_t status = cudaMallocFromPoolAsync(&p, static_cast<std::size_t>(bytes), pool_, stream_);
-    if (status == cudaErrorMemoryAllocation) {
+    void* p = from_pool(bytes);
+    if (p == nullptr) {
       leave_step();
       trim();
-      status = cudaMallocFromPoolAsync(&p, static_cast<std::size_t>(bytes), pool_, stream_);
+      wait();
+      cuda_check(cudaMemPoolTrimTo(pool_, 0), "giving memory back to the device");
+      p = from_pool(bytes);
     }
-    if (status == cudaErrorMemoryAllocation) {
-      static_cast<void>(cudaGetLastError());
-      throw capacity_error("cannot allocate " + std::to_string(bytes) + " bytes of device memory");
-    }
-    cuda_check(status, "allocating device memory");
+    if (p == nullptr) { throw capacity_error("cannot allocate " + std::to_string(bytes) + " bytes of device memory"); }
     return p;
   }
   /// Frees once what is queued has run. A failure is left to the next call that may throw.
@@ -150,6 +148,18 @@ class cuda_queue : public stepped_queue<cuda_queue> {
   }
 
  private:
+  /// Null where there is no memory.
+  void* from_pool(index_t bytes) {
+    void* p = nullptr;
+    cudaError_t const status = cudaMallocFromPoolAsync(&p, static_cast<std::size_t>(bytes), pool_, stream_);
+    if (status == cudaErrorMemoryAllocation) {
+      static_cast<void>(cudaGetLastError());  // or the next launch would take it for its own
+      return nullptr;
+    }
+    cuda_check(status, "allocating device memory");
+    return p;
+  }
+
   void wait() { cuda_check(cudaStreamSynchronize(stream_), "waiting for the device"); }
   void clear_faults() { fill_now({faults_, sizeof(fault_record), 0}); }
 
