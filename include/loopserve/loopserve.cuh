@@ -25,6 +25,7 @@
 #include <loopserve/dev/cuda/pinned_bytes.cuh>
 #include <loopserve/dev/cuda/products.cuh>
 #include <loopserve/dev/cuda/queue.cuh>
+#include <loopserve/dev/cuda/shared_limit.cuh>
 #include <loopserve/dev/cuda/step_graph.cuh>
 #include <loopserve/dev/cuda/upload_ring.cuh>
 #include <loopserve/ops/add.cuh>

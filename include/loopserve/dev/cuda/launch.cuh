@@ -6,6 +6,7 @@
 #include <cstddef>
 
 #include <loopserve/core/error.hpp>
+#include <loopserve/core/ids.hpp>
 #include <loopserve/dev/cuda/check.cuh>
 #include <loopserve/dev/primitives.hpp>
 
@@ -25,12 +26,9 @@ void const* kernel_function() {
   return reinterpret_cast<void const*>(&run_kernel<Kernel>);
 }
 
-/// Queues the kernel on the current device; `shared` bytes are a block's shared memory.
+/// Queues the kernel on the current device; `shared` bytes are a block's shared memory, see allow_shared_memory.
 template <class Kernel>
-void queue_kernel(Kernel const& kernel, dim3 blocks, int shared, cudaStream_t stream, source_place place) {
-  if (shared > 48 * 1024) {  // more than every kernel may have unasked
-    cuda_check(cudaFuncSetAttribute(run_kernel<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize, shared), "asking for shared memory", place);
-  }
+void queue_kernel(Kernel const& kernel, dim3 blocks, index_t shared, cudaStream_t stream, source_place place) {
   run_kernel<Kernel><<<blocks, Kernel::threads, static_cast<std::size_t>(shared), stream>>>(kernel);
   cuda_check(cudaGetLastError(), "launching a kernel", place);
 }
@@ -44,7 +42,7 @@ void const* kernel_function() {
 }
 
 template <class Kernel>
-void queue_kernel(Kernel const&, dim3, int, cudaStream_t, source_place) {
+void queue_kernel(Kernel const&, dim3, index_t, cudaStream_t, source_place) {
   kernel_function<Kernel>();
 }
 

@@ -12,6 +12,7 @@
 #include <loopserve/dev/cuda/launch.cuh>
 #include <loopserve/dev/cuda/pinned_bytes.cuh>
 #include <loopserve/dev/cuda/products.cuh>
+#include <loopserve/dev/cuda/shared_limit.cuh>
 #include <loopserve/dev/cuda/step_graph.cuh>
 #include <loopserve/dev/cuda/upload_ring.cuh>
 #include <loopserve/dev/fault.hpp>
@@ -48,6 +49,7 @@ class cuda_queue : public stepped_queue<cuda_queue> {
     if (owned_) { cuda_check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream"); }
     cuda_check(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, o.device),
                "asking for the number of multiprocessors");
+    cuda_check(cudaDeviceGetAttribute(&most_shared_, cudaDevAttrMaxSharedMemoryPerBlockOptin, o.device), "asking for a block's shared memory");
     cuda_check(cudaMallocHost(&seen_, sizeof(fault_record)), "allocating pinned memory");
     faults_ = static_cast<fault_record*>(allocate(sizeof(fault_record)));
     clear_faults();
@@ -88,6 +90,7 @@ class cuda_queue : public stepped_queue<cuda_queue> {
   }
 
   void make_current() const { cuda_check(cudaSetDevice(device_), "choosing a device"); }
+  void allow_shared(void const* function, index_t bytes, source_place place = here()) const { allow_shared_memory(function, bytes, most_shared_, place); }
   cudaStream_t stream() const { return stream_; }
   int multiprocessors() const { return multiprocessors_; }
   fault_record* faults() const { return faults_; }
@@ -166,7 +169,9 @@ class cuda_queue : public stepped_queue<cuda_queue> {
   template <class Kernel>
   void launch_now(grid blocks, Kernel const& kernel, source_place place) {
     make_current();
-    queue_kernel(kernel, extents_of(blocks), static_cast<int>(shared_bytes_of(kernel)), stream_, place);
+    index_t const shared = shared_bytes_of(kernel);
+    allow_shared(kernel_function<Kernel>(), shared, place);
+    queue_kernel(kernel, extents_of(blocks), shared, stream_, place);
   }
   void multiply_now(matrix_product const& product) {
     make_current();
@@ -184,6 +189,7 @@ class cuda_queue : public stepped_queue<cuda_queue> {
   bool owned_;
   cudaMemPool_t pool_ = nullptr;
   int multiprocessors_ = 0;
+  int most_shared_ = 0;             // bytes, of a block
   fault_record* seen_ = nullptr;    // pinned
   fault_record* faults_ = nullptr;  // on the device
   void* workspace_ = nullptr;       // of products

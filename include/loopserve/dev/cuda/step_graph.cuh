@@ -74,15 +74,17 @@ class step_graph {
   explicit operator bool() const { return executable_ != nullptr; }
 
   /// Gives piece `i` the list's arguments from the next launch on; false where the graph must be made anew for that.
-  bool change(Queue&, work_list<Queue> const& list, std::size_t i) {
+  bool change(Queue& queue, work_list<Queue> const& list, std::size_t i) {
     auto const& traits = list[i].type->traits;
     if (traits.what == cuda_work::kind::kernel) {
+      index_t const shared = traits.shared_bytes(list.arguments(i));
+      queue.allow_shared(traits.function, shared);
       void* arguments[] = {const_cast<void*>(list.arguments(i))};
       cudaKernelNodeParams p{};
       p.func = const_cast<void*>(traits.function);
       p.gridDim = extents_of(list[i].blocks);
       p.blockDim = dim3(static_cast<unsigned>(traits.threads));
-      p.sharedMemBytes = static_cast<unsigned>(traits.shared_bytes(list.arguments(i)));
+      p.sharedMemBytes = static_cast<unsigned>(shared);
       p.kernelParams = arguments;
       return taken(cudaGraphExecKernelNodeSetParams(executable_, nodes_[i], &p));
     }
