@@ -15,6 +15,7 @@ inline cuda beside(cuda const& b) {
 
 /// What is queued on `later` from now on waits, on the device, for what was queued on `earlier` until now.
 inline void run_after(cuda const& later, cuda const& earlier) {
+  earlier.make_current();  // an event is of the device that is current, and recorded on that one alone
   cudaEvent_t reached = nullptr;
   cuda_check(cudaEventCreateWithFlags(&reached, cudaEventDisableTiming), "making an event");
   cudaError_t status = cudaEventRecord(reached, earlier.stream());

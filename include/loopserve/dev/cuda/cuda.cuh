@@ -121,6 +121,8 @@ class cuda {
     queue_->replay(last, std::forward<Body>(body));
   }
 
+  /// What this thread asks of CUDA itself is for this device, until another backend's operation.
+  void make_current() const { queue_->make_current(); }
   fault_record* faults() const { return queue_->faults(); }
   int multiprocessors() const { return queue_->multiprocessors(); }
   cudaStream_t stream() const { return queue_->stream(); }

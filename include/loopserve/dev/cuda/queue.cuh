@@ -181,6 +181,7 @@ class cuda_queue : public stepped_queue<cuda_queue> {
     cuda_check(cudaMemcpyAsync(c.to, c.from, static_cast<std::size_t>(c.bytes), static_cast<cudaMemcpyKind>(c.kind), stream_), "copying memory");
   }
   void fill_now(cuda_fill const& f) {
+    make_current();
     cuda_check(cudaMemsetAsync(f.to, static_cast<int>(f.byte), static_cast<std::size_t>(f.bytes), stream_), "filling device memory");
   }
 

@@ -43,6 +43,7 @@ class step_graph {
   step_graph() = default;
 
   step_graph(Queue& queue, work_list<Queue> const& list) {
+    queue.make_current();
     auto const stream = queue.stream();
     cuda_check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), "capturing a step");
     try {
@@ -76,6 +77,7 @@ class step_graph {
   /// Gives piece `i` the list's arguments from the next launch on; false where the graph must be made anew for that.
   bool change(Queue& queue, work_list<Queue> const& list, std::size_t i) {
     auto const& traits = list[i].type->traits;
+    queue.make_current();  // where a function is looked up
     if (traits.what == cuda_work::kind::kernel) {
       index_t const shared = traits.shared_bytes(list.arguments(i));
       queue.allow_shared(traits.function, shared);
@@ -95,7 +97,10 @@ class step_graph {
     return false;
   }
 
-  void launch(Queue& queue) { cuda_check(cudaGraphLaunch(executable_, queue.stream()), "launching a graph"); }
+  void launch(Queue& queue) {
+    queue.make_current();
+    cuda_check(cudaGraphLaunch(executable_, queue.stream()), "launching a graph");
+  }
 
  private:
   /// The node that what follows will wait for.
