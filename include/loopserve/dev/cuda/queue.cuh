@@ -132,7 +132,7 @@ class cuda_queue : public stepped_queue<cuda_queue> {
                                                static_cast<index_t>(sizeof(cuda_copy)),
                                                {cuda_work::kind::copy}};
     if (bytes <= 0) { return; }
-    if (kind == cudaMemcpyHostToDevice && !in_step() && ring_.takes(bytes)) {
+    if (kind == cudaMemcpyHostToDevice && !in_step() && upload_ring::takes(from, bytes)) {
       make_current();
       return ring_.copy(to, from, bytes, stream_);
     }
