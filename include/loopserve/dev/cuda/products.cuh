@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <tuple>
 
@@ -24,7 +25,7 @@ namespace detail {
 
 /// Matrix products by cuBLASLt. The algorithm for a shape of weights is chosen once for each class of row counts and stays, and none that cuts a sum in parts
 /// is taken: so a row's bits depend on the class, as far as an algorithm of cuBLASLt treats its rows alike, but not on how many rows of the class come along
-/// (unless it refuses to run with so many, which its check would say; then another one is chosen for them).
+/// (unless there is none for the class, or it refuses to run with so many, which its check would say; then another one is chosen for them).
 class cuda_products {
  public:
   static constexpr index_t workspace_bytes = index_t{32} << 20;
@@ -73,10 +74,10 @@ class cuda_products {
     cublasLtMatrixLayoutOpaque_t w, x, out;
   };
 
-  using shape = std::tuple<element_type, index_t, index_t, index_t, index_t, bool, std::uint32_t, std::uint32_t, std::uint32_t>;
+  using shape = std::tuple<element_type, index_t, index_t, index_t, index_t, std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t>;
 
   static shape shape_of(matrix_product const& p, index_t rows) {
-    return {p.type, p.inputs, p.outputs, rows, p.out_stride, p.bias != nullptr, alignment(p.w), alignment(p.x), alignment(p.out)};
+    return {p.type, p.inputs, p.outputs, rows, p.out_stride, alignment(p.w), alignment(p.x), alignment(p.out), p.bias == nullptr ? 0 : alignment(p.bias)};
   }
 
   /// That of the class of `d`'s rows, where it takes them; else one of their own.
@@ -85,14 +86,26 @@ class cuda_products {
     if (own != algorithms_.end()) { return own->second; }
     auto const in_class = shape_of(p, class_of(p.rows));
     auto found = algorithms_.find(in_class);
-    if (found == algorithms_.end()) { found = algorithms_.emplace(in_class, choose(p, class_of(p.rows))).first; }
-    cublasLtMatmulHeuristicResult_t fit;
-    bool const fits = cublasLtMatmulAlgoCheck(library_, &d.how, &d.w, &d.x, &d.out, &d.out, &found->second, &fit) == CUBLAS_STATUS_SUCCESS &&
-                      fit.workspaceSize <= static_cast<std::size_t>(workspace_bytes);
-    return algorithms_.emplace(shape_of(p, p.rows), fits ? found->second : choose(p, p.rows)).first->second;
+    if (found == algorithms_.end()) {
+      if (auto const chosen = choose(p, class_of(p.rows))) { found = algorithms_.emplace(in_class, *chosen).first; }
+    }
+    if (found != algorithms_.end() && fits(found->second, d)) { return algorithms_.emplace(shape_of(p, p.rows), found->second).first->second; }
+    auto const chosen = choose(p, p.rows);
+    if (!chosen) {
+      throw cuda_error("cuBLASLt has no algorithm for " + std::to_string(p.rows) + " rows of " + std::to_string(p.inputs) + " inputs and " +
+                       std::to_string(p.outputs) + " outputs in " + name_of(p.type));
+    }
+    return algorithms_.emplace(shape_of(p, p.rows), *chosen).first->second;
   }
 
-  cublasLtMatmulAlgo_t choose(matrix_product const& p, index_t rows) {
+  bool fits(cublasLtMatmulAlgo_t const& algorithm, description& d) const {
+    cublasLtMatmulHeuristicResult_t fit;
+    return cublasLtMatmulAlgoCheck(library_, &d.how, &d.w, &d.x, &d.out, &d.out, &algorithm, &fit) == CUBLAS_STATUS_SUCCESS &&
+           fit.workspaceSize <= static_cast<std::size_t>(workspace_bytes);
+  }
+
+  /// Empty where cuBLASLt has none.
+  std::optional<cublasLtMatmulAlgo_t> choose(matrix_product const& p, index_t rows) const {
     description d(p, rows);
     cublasLtMatmulPreferenceOpaque_t wish;
     cublas_check(cublasLtMatmulPreferenceInit(&wish), "asking for an algorithm");
@@ -107,12 +120,10 @@ class cuda_products {
     ask(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment(p.out));
     cublasLtMatmulHeuristicResult_t best;
     int count = 0;
-    cublas_check(cublasLtMatmulAlgoGetHeuristic(library_, &d.how, &d.w, &d.x, &d.out, &d.out, &wish, 1, &best, &count),
-                 "choosing an algorithm for a matrix product");
-    if (count == 0) {
-      throw cuda_error("cuBLASLt has no algorithm for " + std::to_string(p.rows) + " rows of " + std::to_string(p.inputs) + " inputs and " +
-                       std::to_string(p.outputs) + " outputs in " + name_of(p.type));
-    }
+    auto const status = cublasLtMatmulAlgoGetHeuristic(library_, &d.how, &d.w, &d.x, &d.out, &d.out, &wish, 1, &best, &count);
+    if (status == CUBLAS_STATUS_NOT_SUPPORTED) { return std::nullopt; }
+    cublas_check(status, "choosing an algorithm for a matrix product");
+    if (count == 0 || best.state != CUBLAS_STATUS_SUCCESS) { return std::nullopt; }
     return best.algo;
   }
 
