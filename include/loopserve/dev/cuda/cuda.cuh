@@ -53,7 +53,8 @@ class cuda_buffer {
   index_t size_ = 0;
 };
 
-/// Host memory that the device copies from and to without a detour. Its destruction waits for what is queued.
+/// Host memory that the device copies from and to without a detour. Its destruction waits for what is queued; in a step it
+/// leaves the memory to the backend until the next wait.
 template <class T>
 class cuda_pinned_buffer {
   static_assert(std::is_trivially_copyable_v<T>);
@@ -64,7 +65,7 @@ class cuda_pinned_buffer {
   cuda_pinned_buffer(cuda_pinned_buffer&&) noexcept = default;
   cuda_pinned_buffer& operator=(cuda_pinned_buffer&&) = delete;
   ~cuda_pinned_buffer() {
-    if (memory_.data() != nullptr) { queue_->settle(); }
+    if (memory_.data() != nullptr) { queue_->release_pinned(std::move(memory_)); }
   }
 
   T* data() { return reinterpret_cast<T*>(memory_.data()); }
@@ -77,7 +78,8 @@ class cuda_pinned_buffer {
   index_t size_ = 0;
 };
 
-/// An NVIDIA GPU (compute capability 8.0 and up), one stream of it. Every operation is queued; `synchronize()` and what returns a value of the host's wait.
+/// An NVIDIA GPU of compute capability 8.0 or 9.0, one stream of it; on 8.6 and 8.9, whose blocks have 99 KiB of shared memory, kernels that take more throw cuda_error. A program
+/// runs where it was compiled for the device (CMAKE_CUDA_ARCHITECTURES). Every operation is queued; `synchronize()` and what returns a value of the host's wait.
 /// Copies of a backend share the stream and the memory pool. Throws cuda_error where there is no device.
 class cuda {
  public:

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <loopserve/dev/cuda/check.cuh>
 #include <loopserve/dev/cuda/launch.cuh>
@@ -24,7 +25,8 @@ namespace loopserve {
 
 struct cuda_options {
   int device = 0;
-  cudaStream_t stream = nullptr;  ///< null: one of its own. Otherwise the caller's, which outlives the backend and its buffers
+  cudaStream_t stream = nullptr;  ///< null: one of its own. Otherwise the caller's, made on `device` with cudaStreamNonBlocking, which outlives the backend and its buffers:
+                                  ///< the legacy stream cannot be captured into a graph, and who uses it breaks the capture of a stream that waits for it
 };
 
 namespace detail {
@@ -36,7 +38,7 @@ class cuda_queue : public stepped_queue<cuda_queue> {
   using graph = step_graph<cuda_queue>;
   using stage_memory = pinned_bytes;
 
-  explicit cuda_queue(cuda_options const& o) : device_(o.device), stream_(o.stream), owned_(o.stream == nullptr) {
+  explicit cuda_queue(cuda_options const& o) : cuda_queue(o.device, o.stream) {
     if (auto const reason = cuda_unavailable(); !reason.empty()) { throw cuda_error(reason); }
     make_current();
     cudaMemPoolProps properties{};
@@ -57,14 +59,14 @@ class cuda_queue : public stepped_queue<cuda_queue> {
   cuda_queue(cuda_queue const&) = delete;
   cuda_queue& operator=(cuda_queue const&) = delete;
   ~cuda_queue() {
-    release(faults_);
+    if (faults_ != nullptr) { release(faults_); }
     if (workspace_ != nullptr) { release(workspace_); }
     trim();
-    static_cast<void>(cudaStreamSynchronize(stream_));
-    static_cast<void>(cudaFreeHost(seen_));
+    if (stream_ != nullptr) { settle(); }
+    if (seen_ != nullptr) { static_cast<void>(cudaFreeHost(seen_)); }
     ring_.close();
-    if (owned_) { static_cast<void>(cudaStreamDestroy(stream_)); }
-    static_cast<void>(cudaMemPoolDestroy(pool_));
+    if (owned_ && stream_ != nullptr) { static_cast<void>(cudaStreamDestroy(stream_)); }
+    if (pool_ != nullptr) { static_cast<void>(cudaMemPoolDestroy(pool_)); }
   }
 
   /// Waits only where there is no memory: what was freed counts as in use until the host has seen that it is free.
@@ -105,6 +107,14 @@ class cuda_queue : public stepped_queue<cuda_queue> {
   }
   /// Waits, and leaves failures to the next call that may throw.
   void settle() noexcept { static_cast<void>(cudaStreamSynchronize(stream_)); }
+  /// Frees once what is queued has run. In a step, work that uses it may have yet to be queued: then it stays until the next wait.
+  void release_pinned(pinned_bytes memory) noexcept {
+    if (in_step()) {
+      doomed_pinned_.push_back(std::move(memory));
+    } else {
+      settle();
+    }
+  }
 
   template <class Kernel>
   void launch(grid blocks, Kernel const& kernel, source_place place) {
@@ -121,8 +131,9 @@ class cuda_queue : public stepped_queue<cuda_queue> {
                                                static_cast<index_t>(sizeof product)};
     if (workspace_ == nullptr) {
       make_current();
+      auto products = std::make_unique<cuda_products>();
       workspace_ = allocate(cuda_products::workspace_bytes);
-      products_ = std::make_unique<cuda_products>();
+      products_ = std::move(products);
     }
     put(type, {}, product);
   }
@@ -151,6 +162,9 @@ class cuda_queue : public stepped_queue<cuda_queue> {
   }
 
  private:
+  /// Holds nothing yet. After it the destructor gives up what the public one has made, also where that throws.
+  cuda_queue(int device, cudaStream_t stream) : device_(device), stream_(stream), owned_(stream == nullptr) {}
+
   /// Null where there is no memory.
   void* from_pool(index_t bytes) {
     void* p = nullptr;
@@ -163,7 +177,11 @@ class cuda_queue : public stepped_queue<cuda_queue> {
     return p;
   }
 
-  void wait() { cuda_check(cudaStreamSynchronize(stream_), "waiting for the device"); }
+  /// Out of a step, or after leave_step().
+  void wait() {
+    cuda_check(cudaStreamSynchronize(stream_), "waiting for the device");
+    doomed_pinned_.clear();
+  }
   void clear_faults() { fill_now({faults_, sizeof(fault_record), 0}); }
 
   template <class Kernel>
@@ -195,6 +213,7 @@ class cuda_queue : public stepped_queue<cuda_queue> {
   fault_record* faults_ = nullptr;  // on the device
   void* workspace_ = nullptr;       // of products
   upload_ring ring_;
+  std::vector<pinned_bytes> doomed_pinned_;
   std::unique_ptr<cuda_products> products_;
 };
 
