@@ -2,6 +2,8 @@
 /// What the cuda backend is besides operations: memory in the stream's order, errors, streams of the caller's.
 #include "device_test.hpp"
 
+#include <algorithm>
+#include <type_traits>
 #include <utility>
 
 using namespace loopserve;
@@ -66,7 +68,7 @@ TEST_CASE("a buffer outlives its backend") {
 
 TEST_CASE("the caller's own stream serves") {
   cudaStream_t mine = nullptr;
-  cuda_check(cudaStreamCreate(&mine), "making a stream");
+  cuda_check(cudaStreamCreateWithFlags(&mine, cudaStreamNonBlocking), "making a stream");
   {
     cuda const b(cuda_options{.device = 0, .stream = mine});
     CHECK(b.stream() == mine);
@@ -80,16 +82,62 @@ TEST_CASE("the caller's own stream serves") {
 TEST_CASE("more shared memory than is given unasked is asked for") {
   cuda const b;
   auto x = b.make_buffer<int>(1);
-  b.launch({}, large_shared_kernel{x.data(), 100 * 1024});
+  b.launch({}, large_shared_kernel{x.data(), 64 * 1024});
   CHECK(on_host(b, x)[0] == 7);
   CHECK_THROWS_AS(b.launch({}, large_shared_kernel{x.data(), 1000 * 1024}), cuda_error);
   b.synchronize();  // the error was told and is gone
 }
 
-TEST_CASE("memory that is not to be had is a capacity_error") {
-  cuda const b;
-  CHECK_THROWS_AS(b.make_buffer<char>(index_t{1} << 50), capacity_error);
-  CHECK(b.make_buffer<char>(0).data() == nullptr);
+TEST_CASE("one kernel with more and with less shared memory, in one step and in the next") {
+  each_device([](auto const& b) {
+    auto x = b.template make_buffer<int>(3);
+    typename std::remove_cvref_t<decltype(b)>::step last;
+    for (index_t kib : {16, 64, 56, 80, 16, 96}) {
+      b.fill(x.data(), 0, x.bytes());
+      b.replay(last, [&] {
+        b.launch({}, large_shared_kernel{x.data(), kib * 1024});
+        b.launch({}, large_shared_kernel{x.data() + 1, 64 * 1024});
+        b.launch({}, large_shared_kernel{x.data() + 2, (100 - kib) * 1024});
+      });
+      CHECK(on_host(b, x) == std::vector<int>{7, 7, 7});
+    }
+    CHECK(last.work.counts().graphs == 1);  // what a graph is changed to is allowed as well
+  });
+}
+
+TEST_CASE("memory that is not to be had is a capacity_error, which no later call hears of") {
+  each_device([](auto const& b) {
+    auto x = on_device(b, std::vector<int>{1});
+    CHECK_THROWS_AS(b.template make_buffer<char>(index_t{1} << 50), capacity_error);
+    b.launch({}, increment_kernel{x.data(), x.data(), 1});
+    typename std::remove_cvref_t<decltype(b)>::step last;
+    for (int round = 0; round < 3; ++round) {
+      b.replay(last, [&] {
+        b.launch({}, increment_kernel{x.data(), x.data(), 1});
+        CHECK_THROWS_AS(b.template make_buffer<char>(index_t{1} << 50), capacity_error);
+        b.launch({}, increment_kernel{x.data(), x.data(), 1});
+      });
+      b.synchronize();
+    }
+    CHECK(on_host(b, x) == std::vector<int>{8});
+    CHECK(b.template make_buffer<char>(0).data() == nullptr);
+  });
+}
+
+TEST_CASE("pinned memory may go in a step that brings something into it") {
+  each_device([](auto const& b) {
+    auto x = on_device(b, std::vector<int>(1000, 5));
+    typename std::remove_cvref_t<decltype(b)>::step last;
+    for (int round = 0; round < 4; ++round) {
+      b.replay(last, [&] {
+        auto brought = b.template make_pinned<int>(1000);
+        b.copy_to_pinned(brought.data(), x.data(), x.bytes());
+        b.launch({blocks_for(1000, increment_kernel::threads)}, increment_kernel{x.data(), x.data(), 1000});
+      });
+      b.synchronize();
+    }
+    CHECK(on_host(b, x) == std::vector<int>(1000, 9));
+  });
 }
 
 TEST_CASE("uploads from ordinary memory are what it held, however many are on their way") {
@@ -105,4 +153,22 @@ TEST_CASE("uploads from ordinary memory are what it held, however many are on th
     want += round;
   }
   CHECK(on_host(b, sum) == std::vector<int>(1000, want));
+}
+
+TEST_CASE("a large upload from ordinary memory is what it held, and so is one from pinned memory once the host has waited") {
+  cuda const b;
+  index_t const count = (index_t{9} << 20) / 4 + 3;  // more than is ever on its way at once, and no whole number of its parts
+  std::vector<int> want(static_cast<std::size_t>(count)), now;
+  for (std::size_t i = 0; i < want.size(); ++i) { want[i] = static_cast<int>(i * 2654435761u); }
+  now = want;
+  auto x = b.make_buffer<int>(count);
+  b.copy_to_device(x.data(), now.data(), x.bytes());
+  now.assign(now.size(), -1);
+  CHECK(on_host(b, x) == want);
+
+  auto pinned = b.make_pinned<int>(count);
+  std::copy(want.begin(), want.end(), pinned.data());
+  b.fill(x.data(), 0, x.bytes());
+  b.copy_to_device(x.data(), pinned.data(), x.bytes());
+  CHECK(on_host(b, x) == want);
 }
