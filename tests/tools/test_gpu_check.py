@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import stat
@@ -37,7 +38,7 @@ elif name == "nvcc":
     print("Cuda compilation tools\\nBuild cuda_13.0")
 elif name == "cmake" and "-S" in a:
     os.makedirs(here + "/build/tree", exist_ok=True)
-    open(here + "/build/tree/CMakeCache.txt", "w")
+    open(here + "/build/tree/CMakeCache.txt", "w").write("CMAKE_GENERATOR:INTERNAL=Ninja\\n")
 elif name == "cmake" and "--build" in a:
     if "build" in fails:
         sys.exit("x.cu(3): error: expected a ;")
@@ -45,9 +46,12 @@ elif name == "cmake" and "--build" in a:
         open(here + "/compiler", "w").write(str(subprocess.Popen(["sleep", "60"]).pid))
         time.sleep(60)
     os.makedirs(programs, exist_ok=True)
-    for program in ("bench.device.decode", "bench.device.prefill"):
-        if not os.path.exists(programs + program):
-            os.symlink(here + "/bin/nvidia-smi", programs + program)
+    for bench in {benches}:
+        if bench != "prefill" or "part of the build" not in fails:
+            os.symlink(here + "/bin/nvidia-smi", programs + "bench.device." + bench)
+    if "part of the build" in fails:
+        print("x.cu(3): error: expected a ;")
+        sys.exit("ninja: build stopped: cannot make progress due to previous errors.")
 elif name == "bench.device.decode":
     if "bench" in fails:
         sys.exit("out of memory")
@@ -56,27 +60,37 @@ elif name == "bench.device.decode":
 elif name == "bench.device.prefill":
     measured({{"work": "dense prefill", "shape": "4k", "tokens": 4096, "us": 100}})
 elif name == "ctest" and "--show-only=json-v1" in a:
-    print(json.dumps({{"tests": [{{"name": "device." + t, "command": ["/nowhere/test.device." + t]}} for t in ("dense", "engine", "hello", "top_k")]}}))
+    if "no tests" in fails:
+        sys.exit("no test was configured")
+    of = lambda t: {{}} if t == "top_k" and "part of the build" in fails else {{"command": ["/nowhere/test.device." + t]}}
+    print(json.dumps({{"tests": [{{"name": "device." + t, **of(t)}} for t in ("dense", "engine", "hello", "top_k")]}}))
 elif name == "ctest":
     t = a[a.index("-R") + 1].strip("^$").split(".")[-1]
     state = "notrun" if t + " skipped" in fails else "fail" if t in fails else "run"
-    case = '<testcase name="device.' + t + '" time="1.5" status="' + state + '">' + ("<skipped/>" if state == "notrun" else "") + "</testcase>"
+    how = {{"notrun": "<skipped/>", "fail": '<failure message="Timeout"/>', "run": ""}}[state]
+    case = '<testcase name="device.' + t + '" time="1.5" status="' + state + '">' + how + "</testcase>"
     open(a[a.index("--output-junit") + 1], "w").write("<testsuite>" + case + "</testsuite>")
     sys.exit(1 if state == "fail" else 0)
 elif name == "compute-sanitizer":
     if "sanitizer" in fails:
         print("========= Error: Device not supported. Please refer to the documentation")
         sys.exit(1)
-    if "racecheck" in a and "race" in fails:
+    if "racecheck" in a and "race" in fails and a[-1].endswith("dense"):
+        print("========= Race reported between a write at x.hpp:7 and a read at x.hpp:9")
         print("========= RACECHECK SUMMARY: 3 hazards displayed (3 errors, 0 warnings)")
         sys.exit(99)
     print("========= ERROR SUMMARY: 0 errors" if "racecheck" not in a else "========= RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)")
+elif name.startswith("bench.device."):
+    measured()
 elif name == "python3" and "-c" not in a:
     if "torch" in fails:
         print("skipped: no PyTorch here")
         sys.exit(77)
     measured({{"work": "dense prefill, PyTorch flash", "shape": "4k", "tokens": 4096, "us": 120}})
 '''
+
+
+BENCHES = sorted(os.path.splitext(name)[0] for name in os.listdir(os.path.join(ROOT, "bench", "device")) if name.endswith(".cu"))
 
 
 class GpuCheck(unittest.TestCase):
@@ -87,7 +101,7 @@ class GpuCheck(unittest.TestCase):
         for name in ("nvidia-smi", "nvcc", "cmake", "ctest", "compute-sanitizer", "python3"):
             path = os.path.join(self.folder, "bin", name)
             with open(path, "w") as file:
-                file.write(STAND_IN.format(python=sys.executable, folder=self.folder))
+                file.write(STAND_IN.format(python=sys.executable, folder=self.folder, benches=BENCHES))
             os.chmod(path, stat.S_IRWXU)
 
     def tearDown(self):
@@ -113,7 +127,7 @@ class GpuCheck(unittest.TestCase):
 
     def page(self, folder="docs"):
         """The page and its numbers."""
-        names = sorted(os.listdir(os.path.join(self.folder, folder)))
+        names = sorted(set(os.listdir(os.path.join(self.folder, folder))) - {"state.json", "logs.txt"})
         self.assertEqual([os.path.splitext(n)[1] for n in names], [".json", ".md"])
         self.assertRegex(names[0], r"^\d{4}-\d\d-\d\d-nvidia-stand-in-9000\.json$")
         texts = []
@@ -127,6 +141,8 @@ class GpuCheck(unittest.TestCase):
         self.assertEqual(status, 0, said)
         self.assertIn("-DLOOPSERVE_WERROR=OFF", calls)
         self.assertIn("-DCMAKE_CUDA_ARCHITECTURES=90a-real", calls)
+        self.assertIn("-DCMAKE_CUDA_FLAGS=-lineinfo", calls)
+        self.assertLess(calls.index("bench.device"), calls.index("compute-sanitizer --tool"))
         self.assertEqual(calls.count("compute-sanitizer --tool"), 4 * 2 + 1)
         page, numbers = self.page()
         self.assertTrue(numbers["passed"])
@@ -158,7 +174,7 @@ class GpuCheck(unittest.TestCase):
     def test_a_failing_test_is_named_and_run_again(self):
         status, said, _ = self.check("dense")
         self.assertEqual(status, 1)
-        self.assertIn("device.dense failed", said)
+        self.assertIn("device.dense failed: Timeout", said)
         self.assertIn("NOT everything passed", said)
         page, numbers = self.page()
         self.assertFalse(numbers["passed"])
@@ -169,6 +185,54 @@ class GpuCheck(unittest.TestCase):
         self.assertEqual(status, 0, said)
         self.assertEqual([c.split(" ")[4] for c in calls.splitlines() if c.startswith("ctest --test-dir") and "-R" in c], [r"^device\.dense$"])
         self.assertNotIn("cmake --build", calls)
+
+    def test_what_failed_is_done_after_what_was_not_done_yet(self):
+        self.check("dense", "race")
+        for step in ("tests.device.top_k", "sanitize.racecheck.device.top_k"):
+            self.forget(step)
+        _, _, calls = self.check()
+        self.assertEqual([c.split(" ")[4] for c in calls.splitlines() if c.startswith("ctest --test-dir") and "-R" in c], [r"^device\.top_k$", r"^device\.dense$"])
+        self.assertEqual([c.split(".")[-1] for c in calls.splitlines() if c.startswith("compute-sanitizer --tool")], ["top_k", "dense"])
+
+    def forget(self, step):
+        path = os.path.join(self.folder, "build", "state.json")
+        with open(path) as file:
+            state = json.load(file)
+        del state["steps"][step]
+        with open(path, "w") as file:
+            json.dump(state, file)
+
+    def test_a_fresh_machine_goes_on_from_what_another_left(self):
+        self.assertEqual(self.check("race")[0], 1)
+        out = os.path.join(self.folder, "out")
+        with open(os.path.join(out, "logs.txt")) as file:
+            logs = file.read()
+        self.assertEqual(re.findall(r"(?m)^==== (.*)\n\$ ", logs), ["sanitize.racecheck.device.dense: failed"])  # of what passed there is none
+        self.assertIn("Race reported between a write at x.hpp:7", logs)
+        kept = os.path.join(self.folder, "kept.json")
+        shutil.copyfile(os.path.join(out, "state.json"), kept)
+        shutil.rmtree(os.path.join(self.folder, "build"))
+        status, said, calls = self.check(more=["--state", kept])
+        self.assertEqual(status, 0, said)
+        self.assertIn("cmake --build", calls)
+        self.assertEqual([c.split(".")[-1] for c in calls.splitlines() if c.startswith("compute-sanitizer --tool")], ["dense"])
+        self.assertEqual(self.check(more=["--state", os.path.join(self.folder, "absent.json")])[0], 2)
+
+    def test_other_sources_and_other_compilers_are_other_checks(self):
+        self.check()
+        nvcc = os.path.join(self.folder, "bin", "nvcc")
+        with open(nvcc) as file:
+            text = file.read()
+        with open(nvcc, "w") as file:
+            file.write(text.replace("cuda_13.0", "cuda_13.1"))
+        self.assertIn("compute-sanitizer --tool", self.check()[2])
+
+    def test_tests_that_are_found_again_are_no_longer_missed(self):
+        status, said, _ = self.check("no tests")
+        self.assertEqual(status, 1)
+        self.assertIn("ctest names no device test", said)
+        status, said, _ = self.check()
+        self.assertEqual(status, 0, said)
 
     def test_a_skipped_test_has_not_passed_where_there_is_a_device(self):
         status, said, _ = self.check("top_k skipped")
@@ -201,6 +265,18 @@ class GpuCheck(unittest.TestCase):
         self.assertIn("expected a ;", said)
         self.assertNotIn("ctest", calls)
         self.assertIn("| tests | not run |", self.page()[0])
+
+    def test_what_does_not_compile_hides_nothing_of_the_rest(self):
+        status, said, calls = self.check("part of the build")
+        self.assertEqual(status, 1)
+        self.assertIn("--target tests_device device_benches -- -k 0", calls)
+        for part in ("build: failed", "x.cu(3): error: expected a ;", "tests.device.top_k: failed in 0.0 s: it was not built", "bench.device.prefill: failed in 0.0 s: it was not built",
+                     "tests.device.dense: passed", "sanitize.racecheck.device.dense: passed", "bench.device.decode: passed"):
+            self.assertIn(part, said)
+        self.assertNotIn("test.device.top_k", calls)
+        status, said, calls = self.check()
+        self.assertEqual(status, 0, said)
+        self.assertIn("cmake --build", calls)
 
     def test_a_benchmark_that_fails_is_no_missing_figure(self):
         status, said, _ = self.check("bench")

@@ -4,7 +4,10 @@
 import hashlib
 import json
 import os
+import shutil
 import threading
+
+LOG_BYTES = 200 << 10  # of a log's end, where logs are taken elsewhere
 
 
 def fingerprint(root, parts):
@@ -23,9 +26,12 @@ def fingerprint(root, parts):
 class Ledger:
     """Records by step, kept in a file; those of other sources or of another device are forgotten."""
 
-    def __init__(self, folder, key, fresh):
+    def __init__(self, folder, key, fresh, earlier=None):
+        """Goes on from `earlier`, another ledger's file, where the folder has none."""
         self.folder, self.path = folder, os.path.join(folder, "state.json")
         os.makedirs(os.path.join(folder, "logs"), exist_ok=True)
+        if earlier and not os.path.exists(self.path):
+            shutil.copyfile(earlier, self.path)
         self.key, self.steps, self.lock = key, {}, threading.Lock()
         if not fresh and os.path.exists(self.path):
             with open(self.path) as file:
@@ -39,6 +45,11 @@ class Ledger:
     def passed(self, step):
         return self.steps.get(step, {}).get("status") == "passed"
 
+    def troubled(self, step):
+        """Whether it has failed, or began and did not end: it may hang, so what has not been done yet comes before it."""
+        record = self.steps.get(step, {})
+        return record.get("status", "passed") != "passed" and record["seconds"] > 0
+
     def known(self):
         with self.lock:
             return dict(self.steps)
@@ -46,6 +57,21 @@ class Ledger:
     def forget(self, *steps):
         for step in steps:
             self.steps.pop(step, None)
+
+    def save_to(self, folder):
+        """The records, and the ends of the logs of what did not pass, in one file."""
+        if os.path.exists(self.path):
+            shutil.copyfile(self.path, os.path.join(folder, "state.json"))
+        with open(os.path.join(folder, "logs.txt"), "wb") as joined:
+            for step, record in sorted(self.known().items()):
+                if record["status"] == "passed":
+                    continue
+                try:
+                    with open(self.log(step), "rb") as log:
+                        log.seek(max(0, os.fstat(log.fileno()).st_size - LOG_BYTES))
+                        joined.write(f"==== {step}: {record['status']}\n".encode() + log.read() + b"\n")
+                except FileNotFoundError:  # it has not begun, or begins anew at this moment
+                    pass
 
     def put(self, step, record):
         with self.lock:

@@ -3,7 +3,7 @@
 
 import bars
 
-STAGES = ("configure", "build", "tests", "sanitize", "bench")
+STAGES = ("configure", "build", "tests", "bench", "sanitize")
 
 
 def stage_of(step):

@@ -23,11 +23,11 @@ ALL, BY_BARRIERS = tuple(SANITIZERS), ("racecheck", "synccheck")
 # (copies, graphs, rows rounded for cuBLASLt), or whose kernels all have tests of their own (laws, policies), is nothing for the tools that look at those.
 BEYOND_MEMORY = BY_BARRIERS + ("initcheck",)
 LEFT_OUT = {"device.hello": ALL,
-            **{f"device.{name}": BEYOND_MEMORY for name in ("engine", "engine_models", "engine_sampling")},
+            **{f"device.{name}": BEYOND_MEMORY for name in ("engine", "engine_beside", "engine_models", "engine_sampling")},
             **{f"device.{name}": BY_BARRIERS for name in ("attention_laws", "policy_laws", "recall_laws", "selector_laws", "sketch_laws", "storage_laws", "choosing", "replay", "backend", "weights", "matmul")}}
-SANITIZER_SECONDS, BENCH_SECONDS, TEST_SECONDS, BUILD_SECONDS = 150, 240, 300, 3000
-AT_ONCE = 4  # programs under a sanitizer
-GRACE_SECONDS = 10  # between asking a program to end and ending it
+SANITIZER_SECONDS, BENCH_SECONDS, TEST_SECONDS, BUILD_SECONDS = 150, 240, 90, 3000
+AT_ONCE = 8  # programs under a sanitizer
+GRACE_SECONDS, GONE_SECONDS = 10, 30  # between asking a program to end and ending it; until what was ended is left to the system, as a driver may hold it
 OWN_GROUP = {"process_group": 0} if sys.version_info >= (3, 11) else {"preexec_fn": os.setpgrp}  # not a session of its own: who ends the check from outside may look for those
 TIME_IS_UP = "the time was up; run it again to go on"
 
@@ -47,7 +47,7 @@ class Check:
         self.architecture, self.until = architecture, until
         self.lock, self.running = threading.RLock(), set()  # entered again by the handler of a signal
         self.after_step = lambda: None
-        self.environment = dict(os.environ, CTEST_OUTPUT_ON_FAILURE="1")
+        self.environment = dict(os.environ, CTEST_OUTPUT_ON_FAILURE="1", OMP_WAIT_POLICY="passive")  # programs run side by side
         if bundle:
             self.environment["PKG_CONFIG_PATH"] = os.path.join(bundle, "usr", "lib", "pkgconfig") + ":" + os.environ.get("PKG_CONFIG_PATH", "")
 
@@ -75,7 +75,10 @@ class Check:
         except subprocess.TimeoutExpired:
             pass
         end_group(process.pid, signal.SIGKILL)
-        process.wait()
+        try:
+            process.wait(timeout=GONE_SECONDS)
+        except subprocess.TimeoutExpired:
+            pass
         return None
 
     def command(self, step, seconds, *arguments):
@@ -129,9 +132,9 @@ class Check:
 
 
 def configure(check):
-    # What another compiler warns of must not stop a check of what runs.
+    # What another compiler warns of must not stop a check of what runs; a sanitizer shall name lines of the source.
     arguments = ["cmake", "-S", check.root, "-B", check.build, "-DCMAKE_BUILD_TYPE=Release", "-DLOOPSERVE_CUDA=ON", "-DLOOPSERVE_WERROR=OFF", "-DLOOPSERVE_BUILD_BENCH=OFF",
-                 "-DLOOPSERVE_BUILD_EXAMPLES=OFF", "-DLOOPSERVE_WITH_ONEDNN=OFF", f"-DCMAKE_CUDA_ARCHITECTURES={check.architecture}"]
+                 "-DLOOPSERVE_BUILD_EXAMPLES=OFF", "-DLOOPSERVE_WITH_ONEDNN=OFF", "-DCMAKE_CUDA_FLAGS=-lineinfo", f"-DCMAKE_CUDA_ARCHITECTURES={check.architecture}"]
     nvcc = machine.beside_nvcc("nvcc")
     if "CUDACXX" not in os.environ and nvcc:
         arguments.append(f"-DCMAKE_CUDA_COMPILER={nvcc}")
@@ -148,30 +151,47 @@ def configure(check):
     return check.of(check.command("configure", 300, *arguments))
 
 
+def keep_going(check):
+    """What makes the build tool go on after an error: one file that does not compile must not hide what the others do."""
+    with open(os.path.join(check.build, "CMakeCache.txt")) as file:
+        return ["-k", "0"] if "CMAKE_GENERATOR:INTERNAL=Ninja" in file.read() else ["-k"]
+
+
 def build(check):
-    return check.of(check.command("build", BUILD_SECONDS, "cmake", "--build", check.build, "-j", str(check.jobs), "--target", "tests_device", "device_benches"))
+    # Programs are linked anew: of what does not compile, no older one must be left that would be taken for it.
+    shutil.rmtree(os.path.join(check.build, "bin"), ignore_errors=True)
+    result = check.command("build", BUILD_SECONDS, "cmake", "--build", check.build, "-j", str(check.jobs), "--target", "tests_device", "device_benches", "--", *keep_going(check))
+    errors = [line for line in result[1].splitlines() if re.search(r"\berror\b", line)]
+    return {**check.of(result), **({"said": " | ".join(errors[:3])[:600]} if errors and result[0] else {})}
+
+
+NOT_BUILT = {"status": "failed", "said": "it was not built"}
 
 
 def device_tests(check):
-    """Names and programs of the device's tests."""
+    """Names and commands of the device's tests; of what was not built the command is None."""
     said = machine.said_by("ctest", "--test-dir", check.build, "-L", "^device$", "--show-only=json-v1")
-    return [(t["name"], t["command"]) for t in json.loads(said)["tests"] if t.get("command")] if said else []
+    return [(t["name"], t.get("command")) for t in json.loads(said)["tests"]] if said else []
 
 
-def test(check, name):
+def test(check, name, command):
     """One device test. One that is skipped has not passed: there is a device."""
+    if command is None:
+        return NOT_BUILT
     report = os.path.join(check.ledger.folder, "test.xml")
     if os.path.exists(report):
         os.remove(report)
-    record = check.of(check.command(f"tests.{name}", TEST_SECONDS + 60, "ctest", "--test-dir", check.build, "-R", f"^{re.escape(name)}$", "--timeout", str(TEST_SECONDS),
+    record = check.of(check.command(f"tests.{name}", TEST_SECONDS + GONE_SECONDS, "ctest", "--test-dir", check.build, "-R", f"^{re.escape(name)}$", "--timeout", str(TEST_SECONDS),
                                     "--no-tests=error", "--output-junit", report))
     if not os.path.exists(report):
         return {**record, "status": "failed", "said": record.get("said") or "ctest wrote no report"}
     case = next(xml.etree.ElementTree.parse(report).getroot().iter("testcase"), None)
     if case is None:
         return {**record, "status": "failed", "said": "ctest ran no test"}
+    failure = case.find("failure")
+    why = failure.get("message") if failure is not None else None
     found = "skipped" if case.find("skipped") is not None or case.get("status") == "notrun" else "passed" if case.get("status") == "run" else "failed"
-    return {**record, "found": found, "test_seconds": float(case.get("time", 0)), **({} if found == "passed" else {"status": "failed", "said": f"{name} {found}"})}
+    return {**record, "found": found, "test_seconds": float(case.get("time", 0)), **({} if found == "passed" else {"status": "failed", "said": f"{name} {found}" + (f": {why}" if why else "")})}
 
 
 def sanitize(check, tool, name, command):
@@ -189,8 +209,13 @@ def sanitize(check, tool, name, command):
 
 
 def bench_programs(check):
-    folder = os.path.join(check.build, "bin")
-    return sorted(name for name in os.listdir(folder) if name.startswith("bench.device.")) if os.path.isdir(folder) else []
+    """The benchmarks' names, which are their steps' too."""
+    return sorted("bench.device." + os.path.splitext(name)[0] for name in os.listdir(os.path.join(check.root, "bench", "device")) if name.endswith(".cu"))
+
+
+def bench(check, name):
+    program = os.path.join(check.build, "bin", name)
+    return measured(check, name, program) if os.path.exists(program) else NOT_BUILT
 
 
 def measured(check, step, *command):
@@ -216,15 +241,18 @@ def configure_tree(check):
 
 
 def build_all(check):
-    return check.step("build", lambda: build(check))["status"] == "passed"
+    bin_folder = os.path.join(check.build, "bin")
+    return check.step("build", lambda: build(check))["status"] == "passed" or os.path.isdir(bin_folder) and bool(os.listdir(bin_folder))
 
 
 def run_tests(check):
-    names = [name for name, _ in device_tests(check)]
-    if not names:
-        check.step("tests.none", lambda: {"status": "failed", "said": "ctest names no device test that was built"})
-    for name in names:
-        check.step(f"tests.{name}", lambda name=name: test(check, name))
+    tests = device_tests(check)
+    if tests:
+        check.ledger.forget("tests.none")
+    else:
+        check.step("tests.none", lambda: {"status": "failed", "said": "ctest names no device test"})
+    for name, command in sorted(tests, key=lambda t: check.ledger.troubled(f"tests.{t[0]}")):
+        check.step(f"tests.{name}", lambda name=name, command=command: test(check, name, command))
     return True
 
 
@@ -234,8 +262,9 @@ def sanitize_all(check):
         tool, (name, command) = job
         return check.step(f"sanitize.{tool}.{name}", lambda: sanitize(check, tool, name, command))
 
-    programs = device_tests(check)
+    programs = [(name, command) for name, command in device_tests(check) if command]
     jobs = [(tool, program) for tool in SANITIZERS for program in programs if tool not in LEFT_OUT.get(program[0], ())]
+    jobs.sort(key=lambda job: check.ledger.troubled(f"sanitize.{job[0]}.{job[1][0]}"))
     if not jobs or one(jobs[0]).get("useless"):
         return True
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -244,9 +273,7 @@ def sanitize_all(check):
 
 
 def run_benches(check):
-    if not bench_programs(check):
-        check.step("bench.none", lambda: {"status": "failed", "said": "no benchmark was built"})
-    for name in bench_programs(check):
-        check.step(name, lambda name=name: measured(check, name, os.path.join(check.build, "bin", name)))
+    for name in sorted(bench_programs(check), key=check.ledger.troubled):
+        check.step(name, lambda name=name: bench(check, name))
     check.step("bench.pytorch", lambda: measured(check, "bench.pytorch", shutil.which("python3") or sys.executable, os.path.join(check.root, "tools", "gpu", "torch_attention.py")))
     return True
