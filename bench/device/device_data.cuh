@@ -49,16 +49,17 @@ inline ls::cuda_buffer<ls::bf16> random_bf16(ls::cuda const& b, ls::index_t coun
 }
 
 /// Keys and values of one layer in pages of 64 tokens, token by token inside a KV head's pages, as the engine's paged storage has them.
-class random_kv {
+template <class Element>
+class random_kv_of {
  public:
-  random_kv(ls::cuda const& b, int tokens, int kv_heads, int head_dim, std::uint64_t seed)
-      : rows_(random_bf16(b, 2 * ls::index_t{tokens} * kv_heads * head_dim, seed)) {
+  random_kv_of(ls::cuda const& b, int tokens, int kv_heads, int head_dim, std::uint64_t seed)
+      : rows_(random_numbers<Element>(b, 2 * ls::index_t{tokens} * kv_heads * head_dim, seed)) {
     int const page = 64, pages = (tokens + page - 1) / page;
-    std::vector<ls::bf16 const*> table;
+    std::vector<Element const*> table;
     for (ls::index_t line = 0; line < 2 * kv_heads; ++line) {
       for (ls::index_t p = 0; p < pages; ++p) { table.push_back(rows_.data() + (line * tokens + p * page) * head_dim); }
     }
-    table_ = b.make_buffer<ls::bf16 const*>(static_cast<ls::index_t>(table.size()));
+    table_ = b.make_buffer<Element const*>(static_cast<ls::index_t>(table.size()));
     b.copy_to_device(table_.data(), table.data(), table_.bytes());
     view_.key_pages = table_.data();
     view_.value_pages = table_.data() + ls::index_t{kv_heads} * pages;
@@ -70,14 +71,15 @@ class random_kv {
     view_.tokens = tokens;
   }
 
-  ls::kv_view<ls::bf16> view() const { return view_; }
+  ls::kv_view<Element> view() const { return view_; }
   /// Keys, then values, each (kv_heads, tokens, head_dim).
-  ls::bf16* rows() const { return const_cast<ls::bf16*>(rows_.data()); }
+  Element* rows() const { return const_cast<Element*>(rows_.data()); }
 
  private:
-  ls::cuda_buffer<ls::bf16> rows_;
-  ls::cuda_buffer<ls::bf16 const*> table_;
-  ls::kv_view<ls::bf16> view_;
+  ls::cuda_buffer<Element> rows_;
+  ls::cuda_buffer<Element const*> table_;
+  ls::kv_view<Element> view_;
 };
+using random_kv = random_kv_of<ls::bf16>;
 
 }  // namespace bench

@@ -10,7 +10,7 @@ namespace bench {
 
 namespace ls = loopserve;
 
-/// Microseconds; the spread is that of the middle half.
+/// Microseconds; the median of an even count is the mean of the middle two, the spread is that of the middle half.
 struct timing {
   double median = 0, low = 0, high = 0;
 };
@@ -18,7 +18,7 @@ struct timing {
 inline timing timing_of(std::vector<double> us) {
   std::sort(us.begin(), us.end());
   auto const at = [&](std::size_t quarter) { return us[(us.size() - 1) * quarter / 4]; };
-  return {at(2), at(1), at(3)};
+  return {(us[(us.size() - 1) / 2] + us[us.size() / 2]) / 2, at(1), at(3)};
 }
 
 class event {

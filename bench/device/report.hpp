@@ -1,49 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cmath>
 #include <cstdio>
 #include <exception>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include <loopserve/dev/cuda/check.cuh>
+#include "ceilings.cuh"
 
 namespace bench {
 
-/// What a program has measured, printed as one JSON object: {"ceilings": {name: number}, "rows": [{"work", "shape", fields of numbers}], "left_out": [sentences]}.
+/// What a program measures, printed at once, one JSON object a line, so that one that fails or is ended loses nothing of it: a row, {"work", "shape", fields of
+/// numbers}; a ceiling, {"ceiling", "value"}, of several with one name the largest counts; {"left_out": a sentence}. A number that is not finite is null.
 class report {
  public:
   using fields = std::vector<std::pair<std::string, double>>;
 
-  void ceiling(std::string const& name, double value) { ceilings_.emplace_back(name, value); }
-  void row(std::string const& work, std::string const& shape, fields const& numbers) {
-    rows_ += std::string(rows_.empty() ? "" : ",\n  ") + "{\"work\": \"" + work + "\", \"shape\": \"" + shape + "\"" + listed(numbers, ", ") + "}";
-  }
-  void left_out(std::string const& sentence) { left_out_ += std::string(left_out_.empty() ? "" : ", ") + "\"" + sentence + "\""; }
-
-  void print() const {
-    auto const ceilings = listed(ceilings_, "");
-    std::printf("{\"ceilings\": {%s},\n \"rows\": [\n  %s],\n \"left_out\": [%s]}\n", ceilings.c_str(), rows_.c_str(), left_out_.c_str());
-  }
+  void ceiling(std::string const& name, double value) { print("\"ceiling\": \"" + name + "\"", {{"value", value}}); }
+  void row(std::string const& work, std::string const& shape, fields const& numbers) { print("\"work\": \"" + work + "\", \"shape\": \"" + shape + "\"", numbers); }
+  void left_out(std::string const& sentence) { print("\"left_out\": \"" + sentence + "\"", {}); }
 
  private:
-  static std::string listed(fields const& numbers, std::string before) {
-    std::string text;
+  static void print(std::string const& said, fields const& numbers) {
+    std::string text = said;
     for (auto const& [name, value] : numbers) {
       char digits[40];
       std::snprintf(digits, sizeof digits, "%.6g", value);
-      text += before + "\"" + name + "\": " + digits;
-      before = ", ";
+      text += ", \"" + name + "\": " + (std::isfinite(value) ? digits : "null");
     }
-    return text;
+    std::printf("{%s}\n", text.c_str());
+    std::fflush(stdout);
   }
-
-  fields ceilings_;
-  std::string rows_, left_out_;
 };
 
-/// Runs `measure(report)` and prints it; 77 where there is no device, 1 with a sentence where something fails.
+/// Runs `measure(report)` on a device that is warm; 77 where there is no device, 1 with a sentence where something fails.
 template <class Measure>
 int run(Measure measure) {
   if (auto const reason = loopserve::cuda_unavailable(); !reason.empty()) {
@@ -51,9 +43,9 @@ int run(Measure measure) {
     return 77;
   }
   try {
+    warm_up();
     report r;
     measure(r);
-    r.print();
     return 0;
   } catch (std::exception const& e) {
     std::fprintf(stderr, "%s\n", e.what());

@@ -26,7 +26,18 @@ def device():
     if not said:
         raise NoDevice("nvidia-smi names no GPU here")
     name, driver, memory, capability = (part.strip() for part in said.splitlines()[0].split(","))
-    return {"name": name, "driver": driver, "memory_mib": int(float(memory)), "compute_capability": capability}
+    try:
+        memory = int(float(memory))
+    except ValueError:  # "[N/A]" where the GPU and the host share theirs
+        pass
+    return {"name": name, "driver": driver, "memory_mib": memory, "compute_capability": capability, **state()}
+
+
+def state():
+    """What the first GPU runs at, and what it may: figures depend on it. Empty where that is not told."""
+    fields = ("clocks.sm", "clocks.max.sm", "power.limit", "mig.mode.current")
+    said = said_by("nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader")
+    return dict(zip(fields, (part.strip() for part in said.splitlines()[0].split(",")))) if said else {}
 
 
 def architecture(capability):

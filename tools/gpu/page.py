@@ -29,6 +29,8 @@ def holds(step, record):
 
 
 def number(value):
+    if value is None:
+        return "no number"
     return f"{value:.4g}" if abs(value) < 1e6 else f"{value:.3g}"
 
 
@@ -48,19 +50,28 @@ def summary(steps):
     return rows
 
 
+def told(record):
+    """What a sanitizer says of a program. Racecheck's warnings fail nothing, and are told."""
+    if record["status"] != "passed":
+        return record["said"] or record["status"]
+    summary = record.get("summary", "")
+    return summary if "RACECHECK" in summary and " 0 hazards" not in summary else "clean"
+
+
 def sanitizer_rows(steps):
     found = {}
     for step, record in steps.items():
         if stage_of(step) == "sanitize":
             _, tool, name = step.split(".", 2)
-            found.setdefault(name, {})[tool] = "clean" if record["status"] == "passed" else record["said"] or record["status"]
+            found.setdefault(name, {})[tool] = told(record)
     tools = ("memcheck", "racecheck", "synccheck", "initcheck")
     return [(name, *(its.get(tool, "left out") for tool in tools)) for name, its in sorted(found.items())], tools
 
 
 def render(r):
     steps = r["steps"]
-    lines = [f"# {r['device']['name']}, {r['date']}", "", "Made by `scripts/gpu_check`" + (f" of {r['revision']}." if r["revision"] else "."), ""]
+    of = " of " + ", ".join(([r["revision"]] if r["revision"] else []) + [f"sources {r['sources']}"])
+    lines = [f"# {r['device']['name']}, {r['date']}", "", f"Made by `scripts/gpu_check`{of}.", ""]
     lines += ["**Everything that was checked passed.**" if r["passed"] else "**NOT everything passed.**", ""]
     lines += table(("stage", "result", "steps", "time"), [row[:4] for row in summary(steps)])
     wrong = [line for row in summary(steps) for line in row[4]]
@@ -70,7 +81,7 @@ def render(r):
     absent = [k for k, v in r["tools"].items() if v is None]
     if absent:
         lines += ["", f"Not there: {', '.join(absent)}."]
-    lines += ["", "## Goals", "A goal is no check: one that is missed fails nothing.", ""]
+    lines += ["", "## Goals", "A goal is no check: one that is missed fails nothing. Of attention: ours reads and writes float32 queries and results, PyTorch's bf16.", ""]
     bold = {"missed", "not measured"}
     verdicts = [(g["name"], g["shape"], g["goal"], g["found"], bars.word(g)) for g in r["goals"]]
     lines += table(("what", "shape", "goal", "found", ""), [(*row[:4], f"**{row[4]}**" if row[4] in bold else row[4]) for row in verdicts])

@@ -109,13 +109,17 @@ class Check:
             return self.ledger.steps[name]
         before = self.ledger.steps.get(name, {})
         record = {"status": "not run", "said": TIME_IS_UP, "seconds": before["seconds"] if before.get("status") == "not run" else 0}
-        if not self.time_is_up():
+        if before and self.time_is_up():
+            record = before  # what is known of it stays known
+        elif not self.time_is_up():
             if os.path.exists(self.ledger.log(name)):
                 os.remove(self.ledger.log(name))
             start = time.time()
             did = {"status": "passed", "said": "", **body()}
             if did["status"] == "passed" or not self.time_is_up():
                 record.update(did)
+            elif "measured" in did:
+                record["measured"] = did["measured"]
             record["seconds"] = round(record["seconds"] + time.time() - start, 1)
         self.ledger.put(name, record)
         with self.lock:
@@ -218,17 +222,36 @@ def bench(check, name):
     return measured(check, name, program) if os.path.exists(program) else NOT_BUILT
 
 
+def gathered(output):
+    """What a benchmark has said, one JSON object a line; see bench/device/report.hpp."""
+    found = {"ceilings": {}, "rows": [], "left_out": []}
+    for line in output.splitlines():
+        try:
+            said = json.loads(line) if line.startswith("{") else {}
+        except ValueError:  # it was ended in the middle of a line
+            continue
+        if "work" in said:
+            found["rows"].append(said)
+        elif "left_out" in said:
+            found["left_out"].append(said["left_out"])
+        elif said.get("ceiling") and said["value"] is not None:
+            found["ceilings"][said["ceiling"]] = max(said["value"], found["ceilings"].get(said["ceiling"], 0))
+    for row in found["rows"]:
+        for amount, share, ceiling in (("bytes", "share_of_copy", "copy_bytes_per_second"), ("flops", "share_of_product", "bf16_flops_per_second")):
+            if row.get(amount) and row.get("us") and found["ceilings"].get(ceiling):
+                row[share] = row[amount] / row["us"] * 1e6 / found["ceilings"][ceiling]
+    return found
+
+
 def measured(check, step, *command):
-    """A program that prints one JSON object."""
+    """What a benchmark measured; what it had measured before it failed, too."""
     status, output = check.command(step, BENCH_SECONDS, *command)
     if status == 77:
         return {"status": "not run", "said": output.strip().splitlines()[-1]}
-    if status != 0:
-        return check.of((status, output))
-    try:
-        return {"measured": json.loads(output[output.index("{"):])}
-    except ValueError as error:
-        return {"status": "failed", "said": f"what it printed is no JSON: {error}"}
+    found = gathered(output)
+    if status == 0 and not any(found.values()):
+        return {"status": "failed", "said": "it said nothing of what it measured"}
+    return {**check.of((status, output)), "measured": found}
 
 
 # The stages, in order. Each says whether the next ones can be.

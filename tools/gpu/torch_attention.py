@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Times PyTorch's scaled_dot_product_attention, by its flash and cuDNN backends, in the shapes of bench/device/prefill.cu and decode.cu; prints one JSON object as
-those do. Exits with 77 and a sentence where PyTorch or its device is not there."""
+"""Times PyTorch's scaled_dot_product_attention, by its flash and cuDNN backends, in the shapes of bench/device/prefill.cu and decode.cu; prints what it
+measures as those do, one JSON object a line. Exits with 77 and a sentence where PyTorch or its device is not there."""
 
 import json
+import math
 import statistics
 import sys
+import time
 
 HEADS, KV_HEADS, HEAD_DIM, SETS = 32, 8, 128, 2
 PREFILL = [1 << n for n in range(12, 17)]
@@ -42,6 +44,20 @@ def time_us(call, repeats):
     return {"us": statistics.median(times), "us_low": times[(len(times) - 1) // 4], "us_high": times[(len(times) - 1) * 3 // 4]}
 
 
+def warm_up():
+    """As the other benchmarks do."""
+    a = numbers(8192, 8192)
+    until = time.monotonic() + 0.5
+    while time.monotonic() < until:
+        for _ in range(10):
+            a @ a
+        torch.cuda.synchronize()
+
+
+def say(**what):
+    print(json.dumps(what), flush=True)
+
+
 def numbers(*shape):
     return torch.randn(*shape, device="cuda", dtype=torch.bfloat16)
 
@@ -49,9 +65,9 @@ def numbers(*shape):
 def main():
     if not torch.cuda.is_available():
         skip("PyTorch sees no device")
-    rows, left_out = [], []
+    warm_up()
 
-    def measure(work, shape, backend, more, queries, batch, keys, causal, repeats=8):
+    def measure(work, shape, backend, more, queries, batch, keys, causal, repeats=8, least_us=0):
         """Keys and values as they are; once for every query head where the backend takes no groups of heads, which the row then says."""
         said = None
         for kv_heads in (KV_HEADS, HEADS):
@@ -59,20 +75,21 @@ def main():
             groups = {"enable_gqa": True} if kv_heads != HEADS else {}
             try:
                 with sdpa_kernel(backend):
-                    time = time_us(lambda i: scaled_dot_product_attention(*sets[i % SETS], is_causal=causal, **groups), repeats)
+                    def call(i):
+                        scaled_dot_product_attention(*sets[i % SETS], is_causal=causal, **groups)
+                    found = time_us(call, max(repeats, math.ceil(least_us / time_us(call, 1)["us"])))
             except (RuntimeError, TypeError) as error:
                 said = said or str(error).splitlines()[0]
                 continue
-            rows.append({"work": work, "shape": shape, **more, **time, **({} if groups else {"kv_heads": HEADS})})
+            say(work=work, shape=shape, **more, **found, **({} if groups else {"kv_heads": HEADS}))
             return
-        left_out.append(f"{work} {shape}: {said}")
+        say(left_out=f"{work} {shape}: {said}")
 
     for name, backend in (("PyTorch flash", SDPBackend.FLASH_ATTENTION), ("PyTorch cuDNN", SDPBackend.CUDNN_ATTENTION)):
         for n in PREFILL:
-            measure(f"dense prefill, {name}", f"{n >> 10}k", backend, {"tokens": n}, n, 1, n, True)
+            measure(f"dense prefill, {name}", f"{n >> 10}k", backend, {"tokens": n}, n, 1, n, True, least_us=5e4)
         for batch, n in DECODE:
             measure(f"decode attention, whole cache, {name}", f"{batch} x {n >> 10}k", backend, {"tokens": n, "batch": batch}, 1, batch, n, False, 20)
-    print(json.dumps({"ceilings": {}, "rows": rows, "left_out": left_out, "version": torch.__version__}))
 
 
 if __name__ == "__main__":
