@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include <loopserve/attention/attention_jobs.hpp>
@@ -22,7 +23,7 @@ class decode_on_device {
         first_(b, host.parts[0]),
         second_(b, host.parts[1]),
         q_(on_device(b, std::vector<float>(host.q.data(), host.q.data() + host.q.size()))),
-        out_(b.template make_buffer<float>(heads_ * (dim_ + 3))) {}
+        out_(on_device(b, std::vector<float>(static_cast<std::size_t>(heads_ * (dim_ + 3)), untouched))) {}
 
   decode_job<Element> job() {
     return {{q_.data(), {heads_, dim_}}, {first_.view(), second_.view()}, first_position_, {out_.data(), {heads_, dim_}, {dim_ + 3, 1}}};
@@ -32,12 +33,15 @@ class decode_on_device {
     std::vector<float> rows;
     auto const spaced = on_host(b, out_);
     for (index_t h = 0; h < heads_; ++h) {
+      CHECK(std::all_of(spaced.begin() + h * (dim_ + 3) + dim_, spaced.begin() + (h + 1) * (dim_ + 3), [](float x) { return x == untouched; }));
       rows.insert(rows.end(), spaced.begin() + h * (dim_ + 3), spaced.begin() + h * (dim_ + 3) + dim_);
     }
     return rows;
   }
 
  private:
+  static constexpr float untouched = -7;  ///< held by outputs before, and between heads after
+
   index_t heads_, dim_;
   int first_position_;
   testing::uploaded_kv<B const, Element> first_, second_;

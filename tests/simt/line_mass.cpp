@@ -55,17 +55,16 @@ struct case_of_scores {
 /// The largest difference between the device's softmax of a head's rows and the reference's, in proportion.
 template <class B>
 double score_error(B const& b, line_logits<B> const& made, case_of_scores const& c, int first_head, int heads) {
-  auto const logits = on_host(b, made.logits);
   auto const wholes = on_host(b, made.wholes);
   double most = 0;
   for (int h = 0; h < heads; ++h) {
     for (int i = 0; i < c.w.sampled; ++i) {
       auto const row = static_cast<std::size_t>(h * c.w.sampled + i), from = static_cast<std::size_t>((first_head + h) * c.w.sampled + i);
+      std::vector<float> logits(static_cast<std::size_t>(c.positions[from]) + 1);  // what lies behind is not defined
+      b.copy_to_host(logits.data(), made.logits.data() + static_cast<index_t>(row) * made.stride, static_cast<index_t>(logits.size() * sizeof(float)));
       for (int k = 0; k <= c.positions[from]; ++k) {
         double const want = c.want[from * static_cast<std::size_t>(c.w.keys) + static_cast<std::size_t>(k)];
-        double const got =
-            std::exp(double{logits[row * static_cast<std::size_t>(made.stride) + static_cast<std::size_t>(k)]} - wholes[row].top) /
-            wholes[row].weight;
+        double const got = std::exp(double{logits[static_cast<std::size_t>(k)]} - wholes[row].top) / wholes[row].weight;
         double const e = std::fabs(got - want) / (want + 1e-6);
         if (!(e <= most)) { most = e; }
       }
@@ -107,10 +106,11 @@ void same_masses(int rows, int keys, int sampled, int sinks, int local) {
     auto const a = on_device(b, c.want);
     auto const positions = on_device(b, c.positions);
     using search_type = line_search<mass_cells>;
-    auto mass = b.template make_buffer<float>(heads * 2 * stride);
-    auto taken = b.template make_buffer<unsigned char>(heads * 2 * stride);
-    auto order = b.template make_buffer<int>(heads * 2 * stride);
-    auto level = b.template make_buffer<std::uint16_t>(heads * 2 * stride);
+    auto const lines = static_cast<std::size_t>(heads * 2 * stride);
+    auto mass = on_device(b, std::vector<float>(lines, -7.0F));
+    auto taken = on_device(b, std::vector<unsigned char>(lines, 7));
+    auto order = on_device(b, std::vector<int>(lines, -7));
+    auto level = on_device(b, std::vector<std::uint16_t>(lines, 7));
     auto counted = on_device(b, std::vector<int>(heads * 2 * 2 * search_type::levels, 0));
     auto uncovered = on_device(b, std::vector<exact_mass>(heads, 0));
     search_type const search{{a.data(), keys},
@@ -164,6 +164,9 @@ void same_masses(int rows, int keys, int sampled, int sinks, int local) {
           CHECK((chosen[at + i] != 0) == (line < (kind == 0 ? sinks : local)));
           CHECK(!(std::fabs(got[at + i] - want[kind][i]) > 1e-6 * (1e-3 + want[kind][i])));
           if (got[at + i] > 0) { some.push_back(line); }
+        }
+        for (auto i = at + static_cast<std::size_t>(keys); i < at + static_cast<std::size_t>(stride); ++i) {
+          CHECK((got[i] == -7 && chosen[i] == 7 && ordered[i] == -7 && levels[i] == 7));  // between lists nothing is touched
         }
         // In order: falling levels, each line once.
         std::vector<int> listed(ordered.begin() + static_cast<std::ptrdiff_t>(at),

@@ -38,7 +38,7 @@ class prefill_on_device {
         kv_(b, host.kv),
         plan_(b, planned_ ? *host.plan : line_plan_view{}),
         q_(on_device(b, device_test::dense(host.q))),
-        out_(b.template make_buffer<float>(extents_[0] * strides_[0])) {}
+        out_(on_device(b, std::vector<float>(static_cast<std::size_t>(extents_[0] * strides_[0]), untouched))) {}
 
   prefill_job<Element> job() {
     return {{q_.data(), extents_}, kv_.view(), planned_ ? &plan_.view() : nullptr, window_, {out_.data(), extents_, strides_}};
@@ -47,10 +47,15 @@ class prefill_on_device {
   /// (rows, heads, head_dim)
   std::vector<float> out(B const& b) const {
     auto const spaced = on_host(b, out_);
+    index_t gaps = 0;
+    for (std::size_t i = 0; i < spaced.size(); ++i) { gaps += static_cast<index_t>(i) % strides_[1] >= extents_[2] && spaced[i] == untouched ? 1 : 0; }
+    CHECK(gaps == 3 * extents_[0] * extents_[1]);
     return dense(tensor_view<float const, 3>(spaced.data(), extents_, strides_));
   }
 
  private:
+  static constexpr float untouched = -7;  ///< held by outputs before, and between heads after
+
   std::array<index_t, 3> extents_, strides_;
   bool planned_;
   int window_;
