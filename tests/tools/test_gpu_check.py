@@ -73,8 +73,9 @@ elif name == "ctest" and "--show-only=json-v1" in a:
 elif name == "ctest":
     t = a[a.index("-R") + 1].strip("^$").split(".")[-1]
     state = "notrun" if t + " skipped" in fails else "fail" if t in fails else "run"
-    how = {{"notrun": "<skipped/>", "fail": '<failure message="Timeout"/>', "run": ""}}[state]
-    case = '<testcase name="device.' + t + '" time="1.5" status="' + state + '">' + how + "</testcase>"
+    how = {{"notrun": "<skipped/>", "fail": '<failure message=""/>', "run": ""}}[state]
+    took = a[a.index("--timeout") + 1] if "hang" in fails else "1.5"
+    case = '<testcase name="device.' + t + '" time="' + took + '" status="' + state + '">' + how + "</testcase>"
     open(a[a.index("--output-junit") + 1], "w").write("<testsuite>" + case + "</testsuite>")
     sys.exit(1 if state == "fail" else 0)
 elif name == "compute-sanitizer":
@@ -179,9 +180,9 @@ class GpuCheck(unittest.TestCase):
         self.assertNotIn("compute-sanitizer --tool", calls)
 
     def test_a_failing_test_is_named_and_run_again(self):
-        status, said, _ = self.check("dense")
+        status, said, _ = self.check("dense", "hang")
         self.assertEqual(status, 1)
-        self.assertIn("device.dense failed: Timeout", said)
+        self.assertIn("device.dense failed: it did not end in 90 s", said)
         self.assertIn("NOT everything passed", said)
         page, numbers = self.page()
         self.assertFalse(numbers["passed"])

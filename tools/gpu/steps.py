@@ -192,10 +192,10 @@ def test(check, name, command):
     case = next(xml.etree.ElementTree.parse(report).getroot().iter("testcase"), None)
     if case is None:
         return {**record, "status": "failed", "said": "ctest ran no test"}
-    failure = case.find("failure")
-    why = failure.get("message") if failure is not None else None
+    seconds = float(case.get("time", 0))
+    why = f": it did not end in {TEST_SECONDS} s" if seconds >= TEST_SECONDS else ""
     found = "skipped" if case.find("skipped") is not None or case.get("status") == "notrun" else "passed" if case.get("status") == "run" else "failed"
-    return {**record, "found": found, "test_seconds": float(case.get("time", 0)), **({} if found == "passed" else {"status": "failed", "said": f"{name} {found}" + (f": {why}" if why else "")})}
+    return {**record, "found": found, "test_seconds": seconds, **({} if found == "passed" else {"status": "failed", "said": f"{name} {found}{why}"})}
 
 
 def sanitize(check, tool, name, command):
@@ -287,11 +287,14 @@ def sanitize_all(check):
 
     programs = [(name, command) for name, command in device_tests(check) if command]
     jobs = [(tool, program) for tool in SANITIZERS for program in programs if tool not in LEFT_OUT.get(program[0], ())]
-    jobs.sort(key=lambda job: check.ledger.troubled(f"sanitize.{job[0]}.{job[1][0]}"))
-    if not jobs or one(jobs[0]).get("useless"):
+    again = [job for job in jobs if check.ledger.troubled(f"sanitize.{job[0]}.{job[1][0]}")]
+    rounds = [[job for job in jobs if job not in again], again]
+    first = next((job for its in rounds for job in its), None)
+    if first is None or one(first).get("useless"):
         return True
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        list(pool.map(one, jobs[1:]))
+        for its in rounds:
+            list(pool.map(one, (job for job in its if job is not first)))
     return True
 
 
