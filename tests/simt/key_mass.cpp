@@ -55,6 +55,7 @@ TEST_CASE("the mass of a key is the reference's: pages or none, groups of heads,
   same_mass<bf16>({300, 3, 2, 4, 64, 30}, {});
   same_mass<bf16>({129, 5, 2, 3, 24, 4}, {});
   same_mass<f16>({257, 2, 1, 1, 37, 5}, {});
+  same_mass<bf16>({200, 9, 1, 4, 32, 4}, {});  // more rows than tensor cores take at once
   same_mass<float>({128, 1, 3, 2, 10, 30}, {}, 3);
 }
 
@@ -89,6 +90,25 @@ TEST_CASE("tiles are merged however many there are, more than a warp's lanes too
       }
     });
   }
+}
+
+TEST_CASE("keys of 16 bits whose rows begin anywhere") {
+  testing::host_kv<bf16> keys(150, 1, 20);
+  keys.fill(5);
+  auto const narrow = [](kv_view<bf16> all) {
+    all.head_dim = 16;  // of rows of 40 bytes
+    return all;
+  };
+  auto const q = numbers(3 * 2 * 16, 9);
+  std::vector<float> want(150);
+  key_mass(oracle, tensor_view<float const, 3>(q.data(), {3, 2, 16}), narrow(keys.view()), {}, tensor_view<float, 2>(want.data(), {1, 150}));
+  each_device([&](auto const& b) {
+    auto const kv = kv_of(b, keys);
+    auto const dq = on_device(b, q);
+    auto got = on_device(b, std::vector<float>(150, -1.0F));
+    key_mass(b, tensor_view<float const, 3>(dq.data(), {3, 2, 16}), narrow(kv.view()), {}, tensor_view<float, 2>(got.data(), {1, 150}));
+    CHECK(worst(on_host(b, got), want) <= 1e-6);
+  });
 }
 
 TEST_CASE("nothing asked, nothing to ask of, and a single key") {

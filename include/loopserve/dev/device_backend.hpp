@@ -25,8 +25,8 @@ struct no_work {
 ///
 /// Everything is queued in order and nothing waits but `synchronize()`, which throws what a kernel has found wrong since the last time, and `copy_to_host`,
 /// whose result is there on return. A buffer may be destroyed while work that uses it is queued. Ordinary host memory given to
-/// `copy_to_device` may be used again on return, pinned memory after the next wait; its destruction waits. What `copy_to_pinned` brings into pinned memory is there after
-/// the next wait.
+/// `copy_to_device` may be used again on return, pinned memory after the next wait; its destruction waits, or in a step keeps the memory until then. What `copy_to_pinned`
+/// brings into pinned memory is there after the next wait.
 ///
 /// `replay(last, queue_the_step)` queues what the second queues, by graphs as far as it is what `last` saw last time (see detail::step_recording); inside, a wait is
 /// allowed and ends that. Between two steps with one `last` the host waits. Memory that a step makes and gives back stays for the next step.
