@@ -92,9 +92,10 @@ TEST_CASE("rows whose channels do not lie side by side are refused") {
 }
 
 TEST_CASE("plans add up to the reference's tallies") {
-  int const rows = 40, keys = 700;
-  std::vector<lines> heads = {{{}, {}, true}, {{}, {}, false}, {{0, 5, 660, 661, 699}, {0, 1, 2, 39, 40, 659, 660, 699}, false}, {{}, {0, 3}, false}};
-  lines many{{}, {}, false};
+  int const rows = 40, keys = 2600;
+  std::vector<lines> heads = {
+      {{}, {}, true}, {{}, {}, false}, {{0, 5, 2560, 2561, 2599}, {0, 1, 2, 39, 40, 2559, 2560, 2599}, false}, {{}, {0, 3}, false}};
+  lines many{{}, {}, false};  // more of each kind than a block has threads
   for (int i = 0; i < keys; i += 2) { many.verticals.push_back(i); }
   for (int i = 1; i < keys; i += 2) { many.slashes.push_back(i); }
   heads.push_back(many);

@@ -98,7 +98,7 @@ TEST_CASE("online_vertical_slash keeps the laws of selectors on a device, with t
 }
 
 TEST_CASE("a plan does not depend on the schedule, nor on how many heads are looked at together") {
-  testing::chunk_case<bf16> c(120, 333, 6, 2, 32, 9);
+  testing::chunk_case<bf16> c(120, 333, 10, 2, 32, 9);
   line_choice choice{{2, 1, 5, 3}, 40, 8, {}};
   choice.cover.local = 4;
   std::vector<std::vector<int>> first;
@@ -108,13 +108,14 @@ TEST_CASE("a plan does not depend on the schedule, nor on how many heads are loo
     auto const q = on_device(b, c.q);
     using backend_type = std::remove_cvref_t<decltype(b)>;
     line_scratch<backend_type> none;
+    // All heads; one at a time; four, four and two.
     for (index_t const held : {detail::line_logits_at_once, index_t{1}, index_t{4 * 40 * 333}}) {
       line_plan<backend_type const> plan(b);
-      plan.reset(6, 120, 333);
+      plan.reset(10, 120, 333);
       choose_lines(b, choice, tensor_view<float const, 3>(q.data(), c.view.extents()), kv.view(), plan.view(), none, held);
       testing::downloaded_plan const read(b, plan.view());
       auto const lines = lines_of(read);
-      std::vector<float> const covers(read.view().covered, read.view().covered + 6);
+      std::vector<float> const covers(read.view().covered, read.view().covered + 10);
       if (first.empty()) {
         first = lines;
         covered = covers;
@@ -123,12 +124,12 @@ TEST_CASE("a plan does not depend on the schedule, nor on how many heads are loo
       CHECK(covers == covered);
     }
     line_plan<backend_type const> other(b);
-    other.reset(6, 120, 332);
+    other.reset(10, 120, 332);
     CHECK_THROWS_AS(choose_lines(b, choice, tensor_view<float const, 3>(q.data(), c.view.extents()), kv.view(), other.view(), none), error);
     // Another layer, head, turn, chunk or seed looks at other rows.
     CHECK(sampled_rows(choice, 0, 120) != sampled_rows(choice, 1, 120));
   });
-  CHECK(first.size() == 12);
+  CHECK(first.size() == 20);
 }
 
 TEST_CASE("where a score is not a number a head keeps what is forced and does not say what it covers, and the others do not notice") {
