@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cstring>
 
 #include <loopserve/ops/gather.cuh>
@@ -13,7 +14,7 @@ namespace {
 reference const oracle(1);
 using lists = std::vector<std::vector<int>>;
 
-/// Kept rows as flat arrays; `stride` exceeds the longest list.
+/// Kept rows as flat arrays, `stride` apart.
 struct flat_lists {
   std::vector<int> rows, counts;
   index_t stride;
@@ -72,7 +73,11 @@ std::vector<Element> behind(std::size_t gap, std::vector<Element> rows) {
 template <class Element>
 void follow(std::vector<lists> const& sequence, int tokens, int head_dim, int page_shift, std::size_t gap = 0) {
   auto const heads = static_cast<int>(sequence[0].size());
-  constexpr index_t capacity = 300;
+  index_t longest = 0;
+  for (auto const& keep : sequence) {
+    for (auto const& list : keep) { longest = std::max(longest, static_cast<index_t>(list.size())); }
+  }
+  index_t const capacity = longest + 10;
   testing::host_kv<Element> full(tokens, heads, head_dim);
   full.fill(1);
   each_device([&](auto const& b) {
@@ -86,7 +91,7 @@ void follow(std::vector<lists> const& sequence, int tokens, int head_dim, int pa
     gathered_rows_view<Element> const got{capacity,    keys.data() + gap, values.data() + gap, positions.data(),
                                           held.data(), slots.data(),      counts.data(),       copied.data()};
     for (auto const& keep : sequence) {
-      flat_lists flat(keep, 290);
+      flat_lists flat(keep, longest);
       gather_rows(oracle, full.view(), flat.view(), want.view());
       auto rows = on_device(b, flat.rows), lengths = on_device(b, flat.counts);
       gather_rows(b, kv.view(), kept_rows_view{heads, flat.stride, rows.data(), lengths.data()}, got);
@@ -112,6 +117,11 @@ TEST_CASE("a working set follows its lists slot by slot: grown, shrunk, emptied,
   follow<bf16>(sequence, 700, 16, 30);
   follow<bf16>(sequence, 700, 16, 4);
   follow<float>(sequence, 700, 6, 5);
+}
+
+TEST_CASE("lists are longer than a block has threads, of what comes and of slots that are refilled") {
+  int const more = plan_gather_kernel<bf16>::threads + 70;
+  follow<bf16>({{every(1, 0, more)}, {every(1, 20, more - 5)}, {every(2, 0, more)}}, 2 * more, 8, 30);
 }
 
 TEST_CASE("rows wider than a warp, and rows that no wide access fits") {
