@@ -3,14 +3,14 @@
 #include <loopserve/loopserve.cuh>
 namespace ls = loopserve;
 
-int main(int, char** argv) try {
-  ls::engine<ls::defaults<ls::cuda>> engine{argv[1]};  // a Hugging Face folder or a GGUF file
+int main(int argc, char** argv) try {
+  ls::engine<ls::defaults<ls::cuda>> engine{argc > 1 ? argv[1] : "assets/demo-model"};  // a Hugging Face folder or a GGUF file
   auto chat = engine.open();
   for (auto const& piece : chat.say("The amber bear budget is 431. What is the amber bear budget?")) {
     std::cout << piece << std::flush;
   }
   std::cout << '\n';
 } catch (ls::error const& e) {
-  std::cerr << e.what() << '\n';  // no device, no driver
+  std::cerr << e.what() << '\n';
   return 1;
 }

@@ -23,7 +23,10 @@ inline std::string cuda_unavailable() {
   cudaError_t const status = cudaGetDeviceCount(&devices);
   if (status == cudaSuccess && devices > 0) { return {}; }
   static_cast<void>(cudaGetLastError());
-  return std::string("no CUDA device can be used here: ") + (status == cudaSuccess ? "none was found" : cudaGetErrorString(status));
+  int driver = 0;
+  bool const installed = cudaDriverGetVersion(&driver) == cudaSuccess && driver > 0;  // CUDA itself calls a driver that is not there too old
+  return std::string("no CUDA device can be used here: ") +
+         (!installed ? "no NVIDIA driver is installed" : status == cudaSuccess ? "none was found" : cudaGetErrorString(status));
 }
 
 }  // namespace loopserve

@@ -9,6 +9,10 @@
 #include <loopserve/dev/kernel.hpp>
 #include <loopserve/dev/vec.hpp>
 
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+#error "loopserve's kernels need compute capability 8.0 or newer: set CMAKE_CUDA_ARCHITECTURES before project(), for example to 80-real;90a-real (nvcc's own choice is 75)"
+#endif
+
 /// The primitives on a CUDA device (compute capability 8.0 and up); what each does stands in dev/host/primitives.hpp.
 namespace loopserve::dev {
 
